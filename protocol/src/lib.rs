@@ -1,0 +1,16 @@
+//! What travels between a gateway and the collector: identifiers, records, batches, acknowledgements, and their encoding.
+//!
+//! Stands between `gateway` (which makes records and batches) and `collector` (which stores them). Types name how far a value has
+//! travelled: [`Reading`] -> [`WindowSummary`] | [`Anomaly`] | [`StateChange`] | [`PartCount`] | [`Loss`] -> [`Record`] -> [`Batch`] -> [`BatchAck`].
+//!
+//! Invariant: nothing here does I/O, awaits, or reads a clock; decoding never trusts its input.
+
+pub mod batch;
+pub mod id;
+pub mod record;
+pub mod time;
+
+pub use batch::{Ack, Batch, BatchAck, GatewayStatus, SeqRange, SourceStatus, StampedRecord};
+pub use id::{AssetPath, GatewayId, IdError, SignalName, StreamId};
+pub use record::{Anomaly, AnomalyKind, Loss, LossReason, MachineState, PartCount, Reading, Record, Severity, StateChange, WindowSummary};
+pub use time::{Quality, TimeQuality, TimeRange, Timestamp};
