@@ -1,0 +1,154 @@
+//! The broker's listeners, each on a thread and runtime of its own, which can be held (back-pressure) and stopped: rumqttd can do neither.
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    net::{SocketAddr, TcpListener},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use rumqttd::ServerSettings;
+use sha2::{Digest, Sha256};
+use tokio::sync::Notify;
+
+use super::{BrokerError, watch};
+use crate::{config, source::Feed};
+
+/// From here on publishers are held back ...
+const HIGH_WATER_PERCENT: u8 = 50;
+/// ... until the lane has drained to here.
+const LOW_WATER_PERCENT: u8 = 25;
+/// How often a held thread looks whether it may go on.
+const HOLD: Duration = Duration::from_millis(2);
+
+/// A running listener with all its connections.
+pub(super) struct Server {
+    stop: Arc<Notify>,
+    thread: JoinHandle<()>,
+}
+
+impl Server {
+    /// Closes the listener and every connection; when it returns, no more acknowledgement leaves the process.
+    pub(super) fn stop(self) {
+        self.stop.notify_one();
+        let _ = self.thread.join();
+    }
+}
+
+/// Picks a free port if `address` leaves it open, and reports an address that cannot be had (rumqttd would only log it).
+pub(super) fn resolve(address: SocketAddr) -> Result<SocketAddr, BrokerError> {
+    let probe = TcpListener::bind(address).and_then(|listener| listener.local_addr());
+    probe.map_err(|source| BrokerError::Listen { listen: address, source })
+}
+
+/// Starts a listener. `serve` runs rumqttd's server for as long as it may: a closure, because the type of the router's sender, which the
+/// server needs, cannot be named outside rumqttd.
+pub(super) fn spawn<S, F>(settings: ServerSettings, serve: S, feed: &Feed, gate: &Arc<Gate>) -> Result<Server, BrokerError>
+where
+    S: FnOnce(ServerSettings) -> F + Send + 'static,
+    F: Future<Output = ()>,
+{
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|source| BrokerError::Thread { what: "server", source })?;
+    let stop = Arc::new(Notify::new());
+    let (stopped, gate, feed) = (Arc::clone(&stop), Arc::clone(gate), feed.clone());
+    let name = settings.name.clone();
+    let body = move || {
+        watch::observe(feed.clone(), || {
+            runtime.block_on(async {
+                tokio::select! {
+                    () = stopped.notified() => {}
+                    () = serve(settings) => {}
+                    () = gate.hold_when_asked(&feed) => {}
+                }
+            });
+            // Connections are tasks of this runtime: they end with it, their sockets closed.
+            drop(runtime);
+        });
+    };
+    let thread = std::thread::Builder::new().name(name).spawn(body);
+    Ok(Server { stop, thread: thread.map_err(|source| BrokerError::Thread { what: "server", source })? })
+}
+
+/// Holds the servers' threads back while the lane is crowded, and tells the link when to come to an end.
+pub(super) struct Gate {
+    enabled: bool,
+    crowded: Notify,
+    finishing: AtomicBool,
+}
+
+impl Gate {
+    pub(super) fn new(enabled: bool) -> Self {
+        Self { enabled, crowded: Notify::new(), finishing: AtomicBool::new(false) }
+    }
+
+    /// The link has seen the lane filled to `percent`.
+    pub(super) fn report_fill(&self, percent: u8) {
+        if self.enabled && percent >= HIGH_WATER_PERCENT {
+            self.crowded.notify_waiters();
+        }
+    }
+
+    /// From now on the link hands over what there is and ends.
+    pub(super) fn finish(&self) {
+        self.finishing.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_finishing(&self) -> bool {
+        self.finishing.load(Ordering::Acquire)
+    }
+
+    /// Blocks the calling thread, and with it every connection of its runtime, while the lane is crowded. Never ends by itself.
+    async fn hold_when_asked(&self, feed: &Feed) {
+        loop {
+            self.crowded.notified().await;
+            while feed.lane.percent_filled() > LOW_WATER_PERCENT && !feed.lane.is_closed() && !self.is_finishing() {
+                std::thread::sleep(HOLD);
+            }
+        }
+    }
+}
+
+/// Who may publish. Compares digests, so that the time it takes says nothing about the password.
+pub(super) struct Users(HashMap<String, [u8; 32]>);
+
+impl Users {
+    pub(super) fn new(users: &[config::User]) -> Self {
+        Self(users.iter().map(|user| (user.name.clone(), digest(user.password.expose()))).collect())
+    }
+
+    pub(super) fn admit(&self, name: &str, password: &str) -> bool {
+        let given = digest(password);
+        self.0.get(name).is_some_and(|expected| *expected == given)
+    }
+}
+
+fn digest(password: &str) -> [u8; 32] {
+    Sha256::digest(password.as_bytes()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_listed_name_with_its_password_is_admitted() {
+        let users = Users::new(&[config::User { name: "press".into(), password: config::Secret::new("s3cret") }]);
+        assert!(users.admit("press", "s3cret"));
+        assert!(!users.admit("press", "S3cret"));
+        assert!(!users.admit("press", ""));
+        assert!(!users.admit("other", "s3cret"));
+    }
+
+    #[test]
+    fn an_address_in_use_is_reported_before_the_broker_starts() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let error = resolve(taken.local_addr().unwrap()).unwrap_err();
+        assert!(matches!(error, BrokerError::Listen { .. }), "{error}");
+    }
+}
