@@ -1,1 +1,18 @@
-//! stub
+//! The collector: takes in what gateways deliver, keeps it, and answers questions about it.
+//!
+//! The way of a batch: `uplink` (mutual TLS) -> `ingest` (authenticate, cap, decode) -> `journal` (`ledger` decides fresh, duplicate or
+//! gap; durable, then acknowledged) -> `pipeline` (`twin`, `live`, hot rows) -> `lake`. `api` answers from `twin`, `lake` and `store`.
+//! `app` wires it.
+//!
+//! Invariant: what was acknowledged to a gateway is stored exactly once, whatever fails when.
+
+pub mod api;
+pub mod app;
+pub mod auth;
+pub mod clock;
+pub mod config;
+pub mod health;
+pub mod live;
+pub mod store;
+pub mod tally;
+pub mod twin;

@@ -1,0 +1,1 @@
+//! Walks the parsed file and gathers problems.

@@ -1,0 +1,110 @@
+//! The relations in SQLite: gateways and their certificates, enrollment tokens, API keys, described assets, and how far each stream
+//! has come.
+//!
+//! Stands beside the lake (which holds the facts). Invariant: a secret is stored as its SHA-256 only; a token is consumed in the same
+//! statement that checks it; migrations are embedded and run at open.
+
+mod gateways;
+mod keys;
+mod streams;
+mod tokens;
+
+use std::path::{Path, PathBuf};
+
+use sqlx::{
+    SqlitePool,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+
+use crate::config::Asset;
+
+pub use gateways::{CertificateStanding, GatewayRow, IssuedCertificate};
+pub use keys::KeyRow;
+pub use tokens::TokenRefusal;
+
+/// The open database; clones share it.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pool: SqlitePool,
+}
+
+/// Why the database could not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("cannot open the database {}: {source}", path.display())]
+    Open { path: PathBuf, source: sqlx::Error },
+    #[error("cannot bring the database to this version: {0}")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    #[error("the database failed: {0}")]
+    Failed(#[from] sqlx::Error),
+    #[error("the name {0:?} is taken")]
+    NameTaken(String),
+    #[error("the database holds {what} {text:?}, which is not valid")]
+    BadRow { what: &'static str, text: String },
+}
+
+impl Store {
+    /// Opens the database, makes it if there is none, and brings it to this version.
+    ///
+    /// # Errors
+    /// [`StoreError::Open`] or [`StoreError::Migrate`].
+    pub async fn open(path: &Path) -> Result<Self, StoreError> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // Certificates and consumed tokens must survive a power cut.
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(std::time::Duration::from_secs(5));
+        Self::connect(options, 4).await.map_err(|source| StoreError::Open { path: path.into(), source })?.migrated().await
+    }
+
+    /// A database in memory, for tests.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub async fn in_memory() -> Result<Self, StoreError> {
+        // One connection: each connection to `:memory:` is a database of its own.
+        Self::connect(SqliteConnectOptions::new().in_memory(true).foreign_keys(true), 1).await?.migrated().await
+    }
+
+    async fn connect(options: SqliteConnectOptions, connections: u32) -> Result<Self, sqlx::Error> {
+        let pool = SqlitePoolOptions::new()
+            .max_connections(connections)
+            .min_connections(1)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .connect_with(options)
+            .await?;
+        Ok(Self { pool })
+    }
+
+    async fn migrated(self) -> Result<Self, StoreError> {
+        sqlx::migrate!("src/store/migrations").run(&self.pool).await?;
+        Ok(self)
+    }
+
+    /// Makes the described assets those of the configuration.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`].
+    pub async fn set_assets(&self, assets: &[Asset]) -> Result<(), StoreError> {
+        let mut tx = self.pool.begin().await?;
+        sqlx::query("DELETE FROM assets").execute(&mut *tx).await?;
+        for asset in assets {
+            sqlx::query("INSERT INTO assets (path, ideal_cycle_time_us) VALUES (?, ?)")
+                .bind(asset.path.as_str())
+                .bind(asset.ideal_cycle_time.map(|time| i64::try_from(time.as_micros()).unwrap_or(i64::MAX)))
+                .execute(&mut *tx)
+                .await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Waits for statements under way, then closes.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
