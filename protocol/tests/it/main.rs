@@ -1,0 +1,4 @@
+//! The codec from outside: what goes in comes out, and nothing else gets in.
+
+mod arbitrary;
+mod round_trip;
