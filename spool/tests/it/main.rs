@@ -1,0 +1,3 @@
+//! The spool on a real file system.
+
+mod basic;
