@@ -8,6 +8,8 @@ mod problem;
 mod reader;
 mod resolve;
 mod resolve_inputs;
+#[cfg(test)]
+mod tests;
 mod tree;
 mod values;
 
@@ -15,7 +17,7 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Dura
 
 use protocol::{AssetPath, GatewayId, MachineState, SignalName};
 
-pub use problem::{ConfigErrors, Problem};
+pub use problem::{ConfigErrors, Place, Problem};
 
 use crate::{
     decode::{
