@@ -1,17 +1,38 @@
-//! The live way: what ingest has just made durable, for every open WebSocket.
+//! The live way: what ingest has just made durable goes from here to every open WebSocket.
 //!
-//! Invariant: publishing never waits.
+//! Stands behind the journal (ingest publishes only what is durable) and before `api::ws`. Each subscriber reads from one bounded ring.
+//!
+//! Invariant: publishing never waits. Who reads too slowly loses the oldest events, is told how many, and nobody else notices.
 
 use std::sync::Arc;
 
 use protocol::{GatewayId, StampedRecord};
 use tokio::sync::broadcast;
 
+use crate::twin::{AssetView, GatewayView};
+
+/// Events that a subscriber may lag behind before it loses the oldest.
+pub const QUEUE_EVENTS: usize = 1_024;
+
 /// What happened, in the order in which it became durable.
 #[derive(Debug)]
 pub enum LiveEvent {
     /// Fresh records of one gateway (duplicates have been taken out).
     Records { gateway: GatewayId, records: Vec<StampedRecord> },
+    /// The twins that changed since the last such event, at most once a second each.
+    Assets(Vec<AssetView>),
+    /// All gateways, every two seconds.
+    Gateways(Vec<GatewayView>),
+}
+
+/// What a subscriber gets next.
+#[derive(Debug)]
+pub enum Next {
+    Event(Arc<LiveEvent>),
+    /// So many events were lost, because this subscriber was too slow.
+    Lagged(u64),
+    /// The collector stops.
+    Closed,
 }
 
 /// The sending side; clones share one ring.
@@ -22,17 +43,80 @@ pub struct Live {
 
 impl Live {
     pub fn new() -> Self {
-        Self { sender: broadcast::Sender::new(1_024) }
+        Self::with_capacity(QUEUE_EVENTS)
     }
 
+    /// A ring of `events` (rounded up to a power of two).
+    pub fn with_capacity(events: usize) -> Self {
+        Self { sender: broadcast::Sender::new(events.max(1)) }
+    }
+
+    /// Hands `event` to all subscribers; returns at once, also if there are none or if they are slow.
     pub fn publish(&self, event: LiveEvent) {
         // An error only says that nobody listens.
         let _ = self.sender.send(Arc::new(event));
+    }
+
+    /// Everything that is published from now on.
+    pub fn subscribe(&self) -> Subscription {
+        Subscription { receiver: self.sender.subscribe() }
+    }
+
+    pub fn subscribers(&self) -> usize {
+        self.sender.receiver_count()
     }
 }
 
 impl Default for Live {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// The receiving side of one client.
+#[derive(Debug)]
+pub struct Subscription {
+    receiver: broadcast::Receiver<Arc<LiveEvent>>,
+}
+
+impl Subscription {
+    /// Waits for the next event; may be cancelled without losing one.
+    pub async fn next(&mut self) -> Next {
+        match self.receiver.recv().await {
+            Ok(event) => Next::Event(event),
+            Err(broadcast::error::RecvError::Lagged(dropped)) => Next::Lagged(dropped),
+            Err(broadcast::error::RecvError::Closed) => Next::Closed,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event() -> LiveEvent {
+        LiveEvent::Gateways(Vec::new())
+    }
+
+    #[tokio::test]
+    async fn a_slow_subscriber_is_told_how_much_it_lost_and_goes_on() {
+        let live = Live::with_capacity(4);
+        let mut slow = live.subscribe();
+        for _ in 0..10 {
+            live.publish(event());
+        }
+        assert!(matches!(slow.next().await, Next::Lagged(6)));
+        for _ in 0..4 {
+            assert!(matches!(slow.next().await, Next::Event(_)));
+        }
+        drop(live);
+        assert!(matches!(slow.next().await, Next::Closed));
+    }
+
+    #[tokio::test]
+    async fn publishing_without_subscribers_is_no_error() {
+        let live = Live::new();
+        live.publish(event());
+        assert_eq!(live.subscribers(), 0);
     }
 }
