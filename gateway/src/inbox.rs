@@ -121,6 +121,10 @@ impl<T: Weight> Inbox<T> {
         self.len() == 0
     }
 
+    pub fn is_closed(&self) -> bool {
+        self.shared.lock().closed
+    }
+
     /// No more items are accepted; blocked sources are released. What waits can still be taken.
     pub fn close(&self) {
         self.shared.lock().closed = true;

@@ -1,0 +1,265 @@
+//! First contact with a collector: a one-time token in, a certificate out. The private key is made here and never leaves.
+//!
+//! A token `mrt1.<base64url of JSON>` holds the collector's address, the SHA-256 of its CA certificate and the one-time secret. So the
+//! first contact is authenticated in both directions: the server must show a chain that ends in exactly that CA; we must know the secret.
+//!
+//! Invariant: nothing is written before the answer was found to fit: the certificate to our key, the name to our configuration, the CA to
+//! the token.
+
+use std::{fs, io, sync::Arc, time::Duration};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use protocol::GatewayId;
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    client::{
+        WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
+    crypto::CryptoProvider,
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
+};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::{config::Config, pki};
+
+const PREFIX: &str = "mrt1.";
+/// An answer is a certificate and a CA: a few kilobytes.
+const MAX_ANSWER: usize = 64 * 1024;
+
+/// Why there is no certificate.
+#[derive(Debug, thiserror::Error)]
+pub enum EnrollError {
+    #[error("this is not an enrolment token: {what}")]
+    Token { what: &'static str },
+    #[error("no [collector] in the configuration: nothing to enrol with")]
+    NoCollector,
+    #[error("this gateway is enrolled already ({certificate}); use --force to replace its key and certificate")]
+    AlreadyEnrolled { certificate: String },
+    #[error("could not make a key or a signing request")]
+    Key(#[from] rcgen::Error),
+    #[error("TLS could not be set up")]
+    Tls(#[from] rustls::Error),
+    #[error("the collector at {url} could not be asked (a collector with another CA than the token's is refused)")]
+    Transport { url: String, source: reqwest::Error },
+    #[error("the collector refused: {status} {detail}")]
+    Refused { status: u16, detail: String },
+    #[error("the collector's answer does not fit: {what}")]
+    Answer { what: String },
+    #[error("could not write {path}")]
+    Write { path: String, source: io::Error },
+}
+
+/// What a token holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Token {
+    pub url: String,
+    /// In hex.
+    pub ca_sha256: String,
+    pub secret: String,
+}
+
+impl Token {
+    /// Reads a token as the collector printed it.
+    ///
+    /// # Errors
+    /// [`EnrollError::Token`] tells what is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, EnrollError> {
+        let wrong = |what| EnrollError::Token { what };
+        let body = text.trim().strip_prefix(PREFIX).ok_or_else(|| wrong("it does not begin with mrt1."))?;
+        let json = URL_SAFE_NO_PAD.decode(body.trim_end_matches('=')).map_err(|_| wrong("it is cut off or damaged"))?;
+        let token: Self = serde_json::from_slice(&json).map_err(|_| wrong("its content is not what a collector makes"))?;
+        if !token.url.starts_with("https://") {
+            return Err(wrong("its address is not https"));
+        }
+        token.fingerprint().map(|_| token)
+    }
+
+    fn fingerprint(&self) -> Result<[u8; 32], EnrollError> {
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(self.ca_sha256.replace(':', ""), &mut bytes)
+            .map_err(|_| EnrollError::Token { what: "its CA fingerprint is no SHA-256" })?;
+        Ok(bytes)
+    }
+}
+
+#[derive(Serialize)]
+struct Request<'a> {
+    token: &'a str,
+    csr: String,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    certificate: String,
+    ca: String,
+    gateway: GatewayId,
+}
+
+/// Gets a certificate with `token` and writes key, certificate and CA where `config` says.
+///
+/// # Errors
+/// [`EnrollError`]; the files are as they were.
+pub async fn enroll(config: &Config, token: &str, force: bool) -> Result<GatewayId, EnrollError> {
+    let token = Token::parse(token)?;
+    let collector = config.collector.as_ref().ok_or(EnrollError::NoCollector)?;
+    if collector.certificate.exists() && !force {
+        return Err(EnrollError::AlreadyEnrolled { certificate: collector.certificate.display().to_string() });
+    }
+    let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?;
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, config.gateway.as_str());
+    params.distinguished_name.push(DnType::OrganizationName, "Millrace");
+    let csr = params.serialize_request(&key)?.pem()?;
+
+    let answer = ask(&token, csr).await?;
+    check(config, &token, &answer, &key)?;
+
+    let write = |path: &std::path::Path, content: &str| {
+        let failed = |source| EnrollError::Write { path: path.display().to_string(), source };
+        if let Some(directory) = path.parent() {
+            fs::create_dir_all(directory).map_err(failed)?;
+        }
+        pki::write_private(path, content.as_bytes()).map_err(failed)
+    };
+    write(&collector.key, &key.serialize_pem())?;
+    write(&collector.ca, &answer.ca)?;
+    // Last: with it the gateway counts as enrolled.
+    write(&collector.certificate, &answer.certificate)?;
+    Ok(answer.gateway)
+}
+
+async fn ask(token: &Token, csr: String) -> Result<Answer, EnrollError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = Arc::new(PinnedCa { fingerprint: token.fingerprint()?, provider: Arc::clone(&provider) });
+    let tls = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+        .with_no_client_auth();
+    let url = format!("{}/v1/enroll", token.url.trim_end_matches('/'));
+    let transport = |source| EnrollError::Transport { url: url.clone(), source };
+    let client = reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .timeout(Duration::from_secs(30))
+        .build()
+        .map_err(transport)?;
+    let request = Request { token: &token.secret, csr };
+    let mut response = client.post(&url).json(&request).send().await.map_err(transport)?;
+    let status = response.status();
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(transport)? {
+        body.extend_from_slice(&chunk);
+        if body.len() > MAX_ANSWER {
+            return Err(EnrollError::Answer { what: "it is too long".into() });
+        }
+    }
+    if !status.is_success() {
+        return Err(EnrollError::Refused { status: status.as_u16(), detail: crate::upload::problem_text(&body) });
+    }
+    serde_json::from_slice(&body).map_err(|error| EnrollError::Answer { what: error.to_string() })
+}
+
+fn check(config: &Config, token: &Token, answer: &Answer, key: &KeyPair) -> Result<(), EnrollError> {
+    let misfit = |what: String| EnrollError::Answer { what };
+    if answer.gateway != config.gateway {
+        return Err(misfit(format!("the token is for gateway {:?}, the configuration names {:?}", answer.gateway, config.gateway)));
+    }
+    let ca = CertificateDer::from_pem_slice(answer.ca.as_bytes()).map_err(|_| misfit("its CA is no certificate".into()))?;
+    if Sha256::digest(&ca)[..] != token.fingerprint()? {
+        return Err(misfit("its CA is not the one that the token names".into()));
+    }
+    let mut roots = RootCertStore::empty();
+    roots.add(ca)?;
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(answer.certificate.as_bytes()).collect();
+    let chain = chain.map_err(|_| misfit("its certificate can't be read".into()))?;
+    let key = PrivateKeyDer::try_from(key.serialize_der()).map_err(|what| misfit(what.into()))?;
+    // Refuses a certificate that was made for another key.
+    ClientConfig::builder().with_root_certificates(roots).with_client_auth_cert(chain, key)?;
+    Ok(())
+}
+
+/// Accepts a server whose chain holds the CA with the given fingerprint and verifies under it - and only such a one.
+#[derive(Debug)]
+struct PinnedCa {
+    fingerprint: [u8; 32],
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for PinnedCa {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let pinned = intermediates.iter().find(|certificate| Sha256::digest(certificate)[..] == self.fingerprint);
+        let ca = pinned.ok_or(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer))?;
+        let mut roots = RootCertStore::empty();
+        roots.add(ca.clone().into_owned())?;
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&self.provider))
+            .build()
+            .map_err(|error| rustls::Error::General(error.to_string()))?;
+        verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(json: &str) -> String {
+        format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(json))
+    }
+
+    #[test]
+    fn a_token_is_read_as_the_collector_prints_it() {
+        let json = format!(r#"{{"url":"https://127.0.0.1:8443","ca_sha256":"{}","secret":"s"}}"#, "ab".repeat(32));
+        let token = Token::parse(&format!(" {}\n", text(&json))).unwrap();
+        assert_eq!((token.url.as_str(), token.secret.as_str()), ("https://127.0.0.1:8443", "s"));
+    }
+
+    #[test]
+    fn a_damaged_token_is_refused_with_what_is_wrong() {
+        let plain = format!(r#"{{"url":"http://127.0.0.1","ca_sha256":"{}","secret":"s"}}"#, "ab".repeat(32));
+        for (token, expected) in [
+            ("hello".to_owned(), "mrt1."),
+            ("mrt1.%%%".to_owned(), "damaged"),
+            (text("{}"), "content"),
+            (text(&plain), "https"),
+            (text(r#"{"url":"https://x","ca_sha256":"abcd","secret":"s"}"#), "SHA-256"),
+        ] {
+            let error = Token::parse(&token).unwrap_err().to_string();
+            assert!(error.contains(expected), "{token}: {error}");
+        }
+    }
+}

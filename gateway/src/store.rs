@@ -1,0 +1,71 @@
+//! The gateway's spool, shared by the commit thread (writes) and the uploader (reads), and replaced when its database has failed.
+//!
+//! A spool handle that has seen an I/O error is poisoned for good: what it holds must be read from the disk again. Invariant: at most one
+//! handle to the directory is open at a time.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use spool::{OpenReport, Options, Spool, SpoolError};
+
+/// Name of the spool's directory below the data directory.
+pub const DIRECTORY: &str = "spool";
+
+/// The open spool, or the place where it is to be opened again.
+pub struct Store {
+    directory: PathBuf,
+    options: Options,
+    current: Mutex<Option<Arc<Spool>>>,
+}
+
+impl Store {
+    /// Opens the spool below `data_dir`.
+    ///
+    /// # Errors
+    /// [`SpoolError`]: it can't be opened at all (it mends itself where it can; see `spool`).
+    pub fn open(data_dir: &Path, options: Options) -> Result<(Self, OpenReport), SpoolError> {
+        let directory = data_dir.join(DIRECTORY);
+        let (spool, report) = Spool::open(&directory, options.clone())?;
+        Ok((Self { directory, options, current: Mutex::new(Some(Arc::new(spool))) }, report))
+    }
+
+    /// The open spool; `None` while it is being reopened.
+    pub fn spool(&self) -> Option<Arc<Spool>> {
+        self.lock().clone()
+    }
+
+    /// Closes the handle and opens the directory again. Waits up to `patience` for others to let go of the old handle.
+    ///
+    /// # Errors
+    /// [`SpoolError`]: it could not be opened; there is no spool until a later call succeeds.
+    pub fn reopen(&self, patience: Duration) -> Result<Option<OpenReport>, SpoolError> {
+        let old = self.lock().take();
+        if let Some(mut old) = old {
+            let deadline = Instant::now() + patience;
+            loop {
+                match Arc::try_unwrap(old) {
+                    Ok(spool) => {
+                        drop(spool);
+                        break;
+                    }
+                    Err(shared) if Instant::now() < deadline => old = shared,
+                    Err(shared) => {
+                        *self.lock() = Some(shared);
+                        return Ok(None);
+                    }
+                }
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+        let (spool, report) = Spool::open(&self.directory, self.options.clone())?;
+        *self.lock() = Some(Arc::new(spool));
+        Ok(Some(report))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<Spool>>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
