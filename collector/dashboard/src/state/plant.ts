@@ -1,0 +1,140 @@
+/**
+ * What is known of the plant now: machines, gateways, newest anomalies. Filled over REST, kept up to date by live messages.
+ *
+ * Invariant: an object in here is never changed, only replaced, so a row whose object is the same need not be drawn again.
+ */
+
+import { api } from '../api/client.ts';
+import type { Anomaly, Asset, Gateway, ServerMessage } from '../api/types.ts';
+
+const KEPT_ANOMALIES = 100;
+const ANOMALY_DAYS_MS = 86_400_000;
+/** Listeners hear of changes at most this often. */
+const NOTIFY_EVERY_MS = 200;
+/** Smaller differences between the collector's clock and ours are noise of the network. */
+const CLOCK_NOISE_MS = 250;
+
+export class Plant {
+  assets: Asset[] = [];
+  gateways: Gateway[] = [];
+  anomalies: Anomaly[] = [];
+  /** When all was fetched last, by our clock; `null`: never. */
+  loadedAt: number | null = null;
+  error: string | null = null;
+  /** Goes up when pages have to fetch anew what they show. */
+  generation = 0;
+
+  private byPath = new Map<string, Asset>();
+  private clockOffsetMs = 0;
+  private changeListeners = new Set<() => void>();
+  private messageListeners = new Set<(message: ServerMessage) => void>();
+  private notifyTimer: ReturnType<typeof setTimeout> | null = null;
+  private collator = new Intl.Collator('en', { numeric: true });
+
+  /** The collector's clock. */
+  now(): number {
+    return Date.now() + this.clockOffsetMs;
+  }
+
+  asset(path: string): Asset | undefined {
+    return this.byPath.get(path);
+  }
+
+  onChange(listener: () => void): () => void {
+    this.changeListeners.add(listener);
+    return () => this.changeListeners.delete(listener);
+  }
+
+  onMessage(listener: (message: ServerMessage) => void): () => void {
+    this.messageListeners.add(listener);
+    return () => this.messageListeners.delete(listener);
+  }
+
+  clock(at: string): void {
+    const offset = Date.parse(at) - Date.now();
+    if (Number.isFinite(offset) && Math.abs(offset - this.clockOffsetMs) > CLOCK_NOISE_MS) this.clockOffsetMs = offset;
+  }
+
+  /** Fetches the overview; throws if the collector can't be reached. */
+  async load(withAnomalies: boolean): Promise<void> {
+    try {
+      const now = this.now();
+      const [assets, gateways, anomalies] = await Promise.all([
+        api.assets(),
+        api.gateways(),
+        withAnomalies ? api.anomalies({ from: now - ANOMALY_DAYS_MS, to: now + 60_000, limit: KEPT_ANOMALIES }) : null,
+      ]);
+      this.byPath = new Map(assets.map((a) => [a.asset, a]));
+      this.sort();
+      this.gateways = gateways.toSorted((a, b) => this.collator.compare(a.gateway, b.gateway));
+      if (anomalies) this.anomalies = anomalies.toSorted(newestFirst);
+      this.loadedAt = Date.now();
+      this.error = null;
+    } catch (error) {
+      this.error = error instanceof Error ? error.message : String(error);
+      throw error;
+    } finally {
+      this.notify();
+    }
+  }
+
+  /** Something may have been missed. */
+  renew(): void {
+    this.generation++;
+    this.load(true).catch(() => {});
+  }
+
+  apply(message: ServerMessage): void {
+    switch (message.type) {
+      case 'Heartbeat':
+        this.clock(message.payload.at);
+        return;
+      case 'Lagged':
+        this.renew();
+        return;
+      case 'Alerts':
+        for (const anomaly of message.payload.anomalies ?? []) {
+          if (this.anomalies.some((a) => sameAnomaly(a, anomaly))) continue;
+          this.anomalies = [anomaly, ...this.anomalies].sort(newestFirst).slice(0, KEPT_ANOMALIES);
+        }
+        break;
+      case 'Events':
+        if (message.payload.assets?.length) {
+          let added = false;
+          for (const asset of message.payload.assets) {
+            added ||= !this.byPath.has(asset.asset);
+            this.byPath.set(asset.asset, asset);
+          }
+          if (added) this.sort();
+          else this.assets = this.assets.map((a) => this.byPath.get(a.asset) ?? a);
+        }
+        if (message.payload.gateways?.length) {
+          const all = new Map(this.gateways.map((g) => [g.gateway, g]));
+          for (const gateway of message.payload.gateways) all.set(gateway.gateway, gateway);
+          this.gateways = [...all.values()].sort((a, b) => this.collator.compare(a.gateway, b.gateway));
+        }
+        break;
+    }
+    for (const listener of this.messageListeners) listener(message);
+    if (message.type === 'Events' || message.type === 'Alerts') this.notify();
+  }
+
+  private sort(): void {
+    this.assets = [...this.byPath.values()].sort((a, b) => this.collator.compare(a.asset, b.asset));
+  }
+
+  private notify(): void {
+    this.notifyTimer ??= setTimeout(() => {
+      this.notifyTimer = null;
+      for (const listener of this.changeListeners) listener();
+    }, NOTIFY_EVERY_MS);
+  }
+}
+
+export function newestFirst(a: Anomaly, b: Anomaly): number {
+  return Date.parse(b.event_time) - Date.parse(a.event_time);
+}
+
+export function sameAnomaly(a: Anomaly, b: Anomaly): boolean {
+  return a.event_time === b.event_time && a.asset === b.asset && a.signal === b.signal && a.detector === b.detector;
+}
