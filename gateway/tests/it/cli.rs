@@ -1,0 +1,102 @@
+//! The binary's commands: what they print and how they exit.
+
+use std::process::{Command, Output};
+
+use crate::fixture::{BROKER, Fixture, JSON_TOPIC, QUICK, broker_of, drained};
+
+fn gateway(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_millrace-gateway")).args(args).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn a_broken_configuration_is_told_whole_with_exit_code_64() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("gateway.toml");
+    std::fs::write(&path, "[gateway]\nid = \"Not A Name\"\n[broker]\nlisten = \"nowhere\"\ncolour = 7\n").unwrap();
+    for command in ["check-config", "run"] {
+        let output = gateway(&[command, "--config", path.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(64));
+        let message = text(&output.stderr);
+        for place in ["line 2", "line 4", "line 5"] {
+            assert!(message.contains(place), "{place} is missing in: {message}");
+        }
+    }
+}
+
+#[test]
+fn a_missing_file_and_a_wrong_command_exit_with_64() {
+    assert_eq!(gateway(&["check-config", "--config", "/nonexistent.toml"]).status.code(), Some(64));
+    assert_eq!(gateway(&["dance"]).status.code(), Some(64));
+    assert_eq!(gateway(&["enroll"]).status.code(), Some(64));
+}
+
+#[test]
+fn every_command_shows_an_example() {
+    for command in [&["run"][..], &["check-config"], &["enroll"], &["status"], &["spool"], &["modbus"], &["config", "schema"]] {
+        let mut args = command.to_vec();
+        args.push("--help");
+        let output = gateway(&args);
+        assert_eq!(output.status.code(), Some(0));
+        assert!(text(&output.stdout).contains("Example"), "{command:?}: {}", text(&output.stdout));
+    }
+}
+
+#[test]
+fn the_printed_schema_is_a_configuration_that_works() {
+    let schema = gateway(&["config", "schema"]);
+    assert_eq!(schema.status.code(), Some(0));
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("gateway.toml");
+    std::fs::write(&path, schema.stdout).unwrap();
+    let output = gateway(&["check-config", "--config", path.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_spool_of_a_stopped_gateway_can_be_read() {
+    let fixture = Fixture::with_collector().await;
+    fixture.collector().go_down();
+    let rest = format!("{BROKER}{JSON_TOPIC}{QUICK}");
+    let app = fixture.start(&rest).await;
+    crate::publisher::Publisher::new("press-1", broker_of(&app)).publish(crate::publisher::numbered(10)).await;
+    let board = app.board.clone();
+    crate::fixture::eventually("something is in the spool", || board.view().backlog_entries > 0 && board.view().open_windows == 0).await;
+    app.stop().await.unwrap();
+    let path = fixture.dir.path().join("gateway.toml");
+    std::fs::write(&path, fixture.toml(&rest)).unwrap();
+    let path = path.to_str().unwrap();
+    let list = gateway(&["spool", "ls", "--config", path]);
+    assert!(text(&list.stdout).contains("records"), "{} {}", text(&list.stdout), text(&list.stderr));
+    let export = text(&gateway(&["spool", "export", "--config", path]).stdout);
+    assert!(export.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()) && export.contains("press-1"), "{export}");
+    let verify = gateway(&["spool", "verify", "--config", path]);
+    assert_eq!(verify.status.code(), Some(0));
+    assert!(text(&verify.stdout).contains("0 damaged"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_status_page_answers_people_machines_and_prometheus() {
+    let fixture = Fixture::with_collector().await;
+    let app = fixture.start(&format!("{BROKER}{JSON_TOPIC}{QUICK}")).await;
+    crate::publisher::Publisher::new("press-1", broker_of(&app)).publish(crate::publisher::numbered(10)).await;
+    drained(&app).await;
+    let base = format!("http://{}", app.status_listen.unwrap());
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let get = |path: &str| client.get(format!("{base}{path}")).send();
+    let health = get("/health").await.unwrap();
+    assert_eq!(health.status().as_u16(), 200);
+    let status: serde_json::Value = get("/status").await.unwrap().json().await.unwrap();
+    assert_eq!((status["gateway"].as_str(), status["readings_total"].as_u64()), (Some("press-gw1"), Some(10)));
+    for key in ["boot_id", "version", "dropped_total", "duplicates_total", "open_windows", "uncommitted_records", "backlog_entries", "spool_bytes", "connected", "last_upload_at", "losses", "sources"] {
+        assert!(!status[key].is_null(), "{key} is missing: {status}");
+    }
+    let metrics = get("/metrics").await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("\nmillrace_gateway_readings_total 10\n") && metrics.contains("millrace_gateway_spool_bytes "), "{metrics}");
+    let page = get("/").await.unwrap().text().await.unwrap();
+    assert!(page.contains("Gateway press-gw1") && page.contains("mqtt_broker"));
+    app.stop().await.unwrap();
+}
