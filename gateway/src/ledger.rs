@@ -1,1 +1,151 @@
+//! The ledger of losses: every drop is booked here, told at most once a second for each (asset, signal, reason).
+//!
+//! Stands beside the whole way of a reading. Invariant: the counts told plus the counts still held equal the counts booked; the number of
+//! lines is bounded, and beyond it only the attribution is given up, never the count.
 
+use std::collections::BTreeMap;
+
+use protocol::{AssetPath, Loss, LossReason, SignalName, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// Lines held at a time.
+pub const MAX_LINES: usize = 4_096;
+/// Lines are told this often.
+pub const TELL_INTERVAL_US: u64 = 1_000_000;
+/// Longest detail.
+pub const MAX_DETAIL_BYTES: usize = 200;
+
+type Key = (Option<AssetPath>, Option<SignalName>, LossReason);
+
+/// Losses by what and why.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Ledger {
+    lines: BTreeMap<Key, Line>,
+    told_us: u64,
+    /// Since the start of the process.
+    #[serde(skip)]
+    totals: BTreeMap<LossReason, u64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Line {
+    count: u64,
+    from: Timestamp,
+    to: Timestamp,
+    detail: String,
+}
+
+impl Ledger {
+    /// Books a loss.
+    pub fn book(&mut self, loss: Loss) {
+        let total = self.totals.entry(loss.reason).or_default();
+        *total = total.saturating_add(loss.count);
+        self.hold(loss);
+    }
+
+    /// Takes back a loss that was told but can't be delivered; it is in the totals already.
+    pub fn hold(&mut self, loss: Loss) {
+        let mut key = (loss.asset, loss.signal, loss.reason);
+        if self.lines.len() >= MAX_LINES && !self.lines.contains_key(&key) {
+            key = (None, None, loss.reason);
+        }
+        match self.lines.get_mut(&key) {
+            Some(line) => {
+                line.count = line.count.saturating_add(loss.count);
+                line.from = line.from.min(loss.from);
+                line.to = line.to.max(loss.to);
+            }
+            None => {
+                let detail = clip(&loss.detail);
+                self.lines.insert(key, Line { count: loss.count, from: loss.from, to: loss.to, detail });
+            }
+        }
+    }
+
+    /// All lines, if a second has passed since they were told last.
+    pub fn tell(&mut self, now_us: u64) -> Vec<Loss> {
+        if self.lines.is_empty() || now_us.saturating_sub(self.told_us) < TELL_INTERVAL_US {
+            return Vec::new();
+        }
+        self.told_us = now_us;
+        let lines = std::mem::take(&mut self.lines).into_iter();
+        let loss = |((asset, signal, reason), Line { count, from, to, detail })| Loss { asset, signal, reason, count, from, to, detail };
+        lines.map(loss).collect()
+    }
+
+    /// Lines not yet told.
+    pub fn held(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// Counts by reason since the start.
+    pub fn totals(&self) -> Vec<(LossReason, u64)> {
+        self.totals.iter().map(|(reason, count)| (*reason, *count)).collect()
+    }
+
+    /// Moves what was noted on another process's clock onto this one's.
+    pub fn rebase(&mut self, now_us: u64) {
+        self.told_us = now_us;
+    }
+}
+
+/// At most [`MAX_DETAIL_BYTES`] of a text that may be anything, without control characters.
+pub fn clip(text: &str) -> String {
+    let mut clipped = String::with_capacity(text.len().min(MAX_DETAIL_BYTES));
+    for c in text.chars().map(|c| if c.is_control() { ' ' } else { c }) {
+        if clipped.len() + c.len_utf8() > MAX_DETAIL_BYTES {
+            break;
+        }
+        clipped.push(c);
+    }
+    clipped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn loss(signal: Option<&str>, reason: LossReason, count: u64, at: i64) -> Loss {
+        let at = Timestamp::from_micros(at);
+        Loss {
+            asset: None,
+            signal: signal.map(|s| SignalName::new(s).unwrap()),
+            reason,
+            count,
+            from: at,
+            to: at,
+            detail: format!("at {at:?}"),
+        }
+    }
+
+    #[test]
+    fn losses_are_told_once_a_second_with_their_sum_and_range() {
+        let mut ledger = Ledger::default();
+        for at in 0..1_000 {
+            ledger.book(loss(Some("x"), LossReason::NotFinite, 2, at));
+        }
+        assert!(ledger.tell(TELL_INTERVAL_US - 1).is_empty());
+        let told = ledger.tell(TELL_INTERVAL_US);
+        assert_eq!(told.len(), 1);
+        assert_eq!((told[0].count, told[0].from.as_micros(), told[0].to.as_micros()), (2_000, 0, 999));
+        assert!(ledger.tell(10 * TELL_INTERVAL_US).is_empty());
+        ledger.hold(told[0].clone());
+        assert_eq!((ledger.totals(), ledger.held()), (vec![(LossReason::NotFinite, 2_000)], 1), "held again, not booked again");
+    }
+
+    #[test]
+    fn beyond_the_limit_of_lines_the_count_stays() {
+        let mut ledger = Ledger::default();
+        for i in 0..10_000 {
+            ledger.book(loss(Some(&format!("s{i}")), LossReason::Cardinality, 1, i));
+        }
+        assert!(ledger.held() <= MAX_LINES + 1);
+        assert_eq!(ledger.tell(u64::MAX).iter().map(|l| l.count).sum::<u64>(), 10_000);
+    }
+
+    #[test]
+    fn details_are_cut_and_cleaned() {
+        assert_eq!(clip("a\nb\u{0}c"), "a b c");
+        assert!(clip(&"ß".repeat(1_000)).len() <= MAX_DETAIL_BYTES);
+    }
+}

@@ -1,1 +1,179 @@
+//! What a machine does and makes: states and part counts out of what its messages say.
+//!
+//! Stands beside the windows: facts of a message in, [`StateChange`] and [`PartCount`] out. Invariant: each change of state is told once, in
+//! order of time; the parts told add up to the growth of the counters, wraps included, each part once.
 
+pub mod counter;
+
+use protocol::{AssetPath, MachineState, PartCount, StateChange, TimeQuality, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use counter::Counter;
+
+/// Part counts of a machine are told at most this often.
+pub const PARTS_INTERVAL_US: u64 = 1_000_000;
+/// How much an entry time reckoned from "elapsed" may waver: the poll's own delay.
+const ELAPSED_JITTER_US: i64 = 500_000;
+/// A message that is older than the last one by at most this came out of order; by more, the clock was set back.
+const REORDER_US: i64 = 60_000_000;
+/// Longest stop reason that is kept.
+const MAX_REASON_BYTES: usize = 200;
+
+/// When a state was entered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Since {
+    /// The machine's own stamp.
+    At(Timestamp),
+    /// Reckoned back from the time of the poll.
+    Elapsed(Timestamp),
+    /// Not told: the message's own time.
+    Unknown,
+}
+
+/// Cumulative counters of one message.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub total: Option<u64>,
+    pub reject: Option<u64>,
+    pub rework: Option<u64>,
+}
+
+/// What one message says of its machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Facts<'a> {
+    pub at: Timestamp,
+    pub time_quality: TimeQuality,
+    pub state: Option<MachineState>,
+    pub since: Since,
+    pub reason: &'a str,
+    pub counts: Counts,
+    /// Widths of the counters: total, reject, rework.
+    pub bits: [u32; 3],
+    /// The sender began anew since its last message.
+    pub new_session: bool,
+}
+
+/// What is remembered of one machine.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Machine {
+    state: Option<Entered>,
+    state_seen_at: Option<Timestamp>,
+    counted_at: Option<Timestamp>,
+    counters: [Counter; 3],
+    pending: Option<Pending>,
+    told_us: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Entered {
+    state: MachineState,
+    since: Timestamp,
+    reason: String,
+}
+
+/// Parts that wait to be told.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Pending {
+    from: Timestamp,
+    to: Timestamp,
+    parts: [u64; 3],
+    time_quality: TimeQuality,
+}
+
+impl Machine {
+    /// Takes the facts of a message in order; gives a change of state if there is one. Parts wait for [`Machine::parts`].
+    pub fn take(&mut self, asset: &AssetPath, facts: &Facts<'_>) -> Option<StateChange> {
+        self.count(facts);
+        let state = facts.state?;
+        if self.state_seen_at.is_some_and(|seen| is_older(facts.at, seen)) {
+            return None;
+        }
+        self.state_seen_at = Some(facts.at);
+        let reason = clip(facts.reason);
+        let before = self.state.as_ref();
+        let (since, jitter) = match facts.since {
+            Since::At(since) => (since.min(facts.at), 0),
+            Since::Elapsed(since) => (since.min(facts.at), ELAPSED_JITTER_US),
+            Since::Unknown => (facts.at, i64::MAX),
+        };
+        let entered_again = |b: &Entered| since.micros_since(b.since) > jitter;
+        let at = match before {
+            Some(b) if b.state == state && !entered_again(b) && b.reason == reason => return None,
+            // The same stop, told its reason later: from here on.
+            Some(b) if b.state == state && !entered_again(b) => facts.at,
+            _ => since,
+        };
+        // Nothing is told before what was told last, unless the clock was set back.
+        let at = match before {
+            Some(b) if at <= b.since && !is_reset(at, b.since) => b.since.plus_micros(1),
+            _ => at,
+        };
+        self.state = Some(Entered { state, since: at, reason: reason.to_owned() });
+        Some(StateChange { asset: asset.clone(), event_time: at, state, reason: reason.to_owned(), time_quality: facts.time_quality })
+    }
+
+    /// The parts that wait, if their time has come or `force` is set.
+    pub fn parts(&mut self, asset: &AssetPath, now_us: u64, force: bool) -> Option<PartCount> {
+        if !force && now_us.saturating_sub(self.told_us) < PARTS_INTERVAL_US {
+            return None;
+        }
+        let Pending { from, to, parts: [produced, rejected, reworked], time_quality } = self.pending.take()?;
+        self.told_us = now_us;
+        Some(PartCount { asset: asset.clone(), from, to, produced, rejected, reworked, time_quality })
+    }
+
+    /// True if parts wait to be told.
+    pub fn holds_back(&self) -> bool {
+        self.pending.is_some()
+    }
+
+    /// Moves what was noted on another process's clock onto this one's.
+    pub fn rebase(&mut self, now_us: u64) {
+        self.told_us = now_us;
+    }
+
+    fn count(&mut self, facts: &Facts<'_>) {
+        let values = [facts.counts.total, facts.counts.reject, facts.counts.rework];
+        if values == [None; 3] || self.counted_at.is_some_and(|counted| is_older(facts.at, counted)) {
+            return;
+        }
+        let from = self.counted_at.unwrap_or(facts.at).min(facts.at);
+        let elapsed_us = facts.at.micros_since(from);
+        let mut parts = [0; 3];
+        for (i, value) in values.into_iter().enumerate() {
+            if let Some(value) = value {
+                parts[i] = self.counters[i].take(value, facts.bits[i], facts.new_session, elapsed_us);
+            }
+        }
+        self.counted_at = Some(facts.at);
+        if parts == [0; 3] {
+            return;
+        }
+        let pending = self.pending.get_or_insert(Pending { from, to: facts.at, parts: [0; 3], time_quality: facts.time_quality });
+        pending.from = pending.from.min(from);
+        pending.to = pending.to.max(facts.at);
+        pending.time_quality = pending.time_quality.max(facts.time_quality);
+        for (sum, part) in pending.parts.iter_mut().zip(parts) {
+            *sum = sum.saturating_add(part);
+        }
+    }
+}
+
+fn is_older(at: Timestamp, than: Timestamp) -> bool {
+    at < than && !is_reset(at, than)
+}
+
+fn is_reset(at: Timestamp, before: Timestamp) -> bool {
+    before.micros_since(at) > REORDER_US
+}
+
+fn clip(text: &str) -> &str {
+    let mut end = text.len().min(MAX_REASON_BYTES);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+#[cfg(test)]
+mod tests;

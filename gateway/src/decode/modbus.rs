@@ -389,3 +389,87 @@ pub const fn exception_name(code: u8) -> &'static str {
 pub fn state_of(map: &std::collections::BTreeMap<u64, MachineState>, code: Number) -> Option<MachineState> {
     code.as_u64().and_then(|code| map.get(&code).copied())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn point(table: Table, address: u16, kind: ValueType) -> Point {
+        Point { role: Role::Sequence, table, address, kind, order: WordOrder::Abcd, bit: 0 }
+    }
+
+    fn block(table: Table, address: u16, quantity: u16) -> Block {
+        Block { table, address, quantity }
+    }
+
+    #[test]
+    fn each_word_order_gives_the_same_number_from_its_own_layout() {
+        let pi = 3.141_592_7_f32;
+        let layouts = [
+            (WordOrder::Abcd, [0x4049, 0x0fdb]),
+            (WordOrder::Dcba, [0xdb0f, 0x4940]),
+            (WordOrder::Badc, [0x4940, 0xdb0f]),
+            (WordOrder::Cdab, [0x0fdb, 0x4049]),
+        ];
+        for (order, words) in layouts {
+            assert_eq!(decode(&words, ValueType::Float32, order, 0), Number::Float(f64::from(pi)), "{order:?}");
+            assert_eq!(decode(&words, ValueType::Uint32, order, 0), Number::Unsigned(0x4049_0fdb), "{order:?}");
+        }
+        let wide = [0x0102, 0x0304, 0x0506, 0x0708];
+        assert_eq!(decode(&wide, ValueType::Uint64, WordOrder::Abcd, 0), Number::Unsigned(0x0102_0304_0506_0708));
+        assert_eq!(decode(&wide, ValueType::Uint64, WordOrder::Dcba, 0), Number::Unsigned(0x0807_0605_0403_0201));
+        assert_eq!(decode(&wide, ValueType::Uint64, WordOrder::Badc, 0), Number::Unsigned(0x0201_0403_0605_0807));
+        assert_eq!(decode(&wide, ValueType::Uint64, WordOrder::Cdab, 0), Number::Unsigned(0x0708_0506_0304_0102));
+    }
+
+    #[test]
+    fn signs_bits_and_wide_values_come_out_whole() {
+        assert_eq!(decode(&[0xffd6], ValueType::Int16, WordOrder::Abcd, 0), Number::Signed(-42));
+        assert_eq!(decode(&[0xd6ff], ValueType::Int16, WordOrder::Dcba, 0), Number::Signed(-42));
+        assert_eq!(decode(&[0xaabb, 0xccdd], ValueType::Int32, WordOrder::Cdab, 0), Number::Signed(-857_888_069));
+        assert_eq!(decode(&[0xffff, 0xffff, 0xffff, 0xffd6], ValueType::Int64, WordOrder::Abcd, 0), Number::Signed(-42));
+        let words = [0x3ff8, 0, 0, 0];
+        assert_eq!(decode(&words, ValueType::Float64, WordOrder::Abcd, 0), Number::Float(1.5));
+        assert_eq!(decode(&[0x180d], ValueType::Bit, WordOrder::Abcd, 3), Number::Unsigned(1));
+        assert_eq!(decode(&[0x180d], ValueType::Bit, WordOrder::Abcd, 14), Number::Unsigned(0));
+        assert!(matches!(decode(&[], ValueType::Uint64, WordOrder::Dcba, 99), Number::Unsigned(0)), "too few words are no panic");
+    }
+
+    #[test]
+    fn points_are_joined_over_small_gaps_and_never_split() {
+        use Table::{Coil, Holding, Input};
+        let points = [
+            point(Input, 0, ValueType::Uint32),
+            point(Input, 8, ValueType::Float32),
+            point(Input, 30, ValueType::Uint16),
+            point(Holding, 5, ValueType::Float64),
+            point(Holding, 6, ValueType::Uint16),
+            point(Coil, 7, ValueType::Bit),
+        ];
+        let plan = ReadPlan::new(&points, 6, 125);
+        assert_eq!(plan.blocks, [block(Coil, 7, 1), block(Holding, 5, 4), block(Input, 0, 10), block(Input, 30, 1)]);
+        let many: Vec<Point> = (0..60).map(|i| point(Input, i * 2, ValueType::Uint32)).collect();
+        let plan = ReadPlan::new(&many, 0, 41);
+        assert_eq!(plan.blocks, [block(Input, 0, 40), block(Input, 40, 40), block(Input, 80, 40)]);
+        let last = ReadPlan::new(&[point(Input, 65_534, ValueType::Uint32)], 8, 125);
+        assert_eq!(last.blocks, [block(Input, 65_534, 2)]);
+        assert_eq!(ReadPlan::split(&block(Input, 0, 10), &points), [block(Input, 0, 2), block(Input, 8, 2)]);
+    }
+
+    #[test]
+    fn a_value_comes_only_from_a_whole_answer_that_covers_it() {
+        let wanted = point(Table::Input, 2, ValueType::Uint32);
+        let answer = |outcome| PollResult { reads: vec![Read { block: block(Table::Input, 0, 4), outcome }] };
+        assert_eq!(answer(Outcome::Words(vec![0, 0, 1, 2])).value(&wanted), Ok(Number::Unsigned(0x1_0002)));
+        assert_eq!(answer(Outcome::Words(vec![0, 0, 1])).value(&wanted), Err(PointError::Short { got: 3, asked: 4 }));
+        assert_eq!(answer(Outcome::Exception(2)).value(&wanted), Err(PointError::Exception { code: 2 }));
+        assert_eq!(answer(Outcome::Timeout).value(&wanted), Err(PointError::Timeout));
+        assert_eq!(PollResult::default().value(&wanted), Err(PointError::NotRead));
+        assert_eq!(answer(Outcome::Words(vec![0; 4])).value(&point(Table::Holding, 2, ValueType::Uint32)), Err(PointError::NotRead));
+        assert_eq!(answer(Outcome::Words(vec![0; 4])).value(&point(Table::Input, 3, ValueType::Uint32)), Err(PointError::NotRead));
+        let coil = point(Table::Coil, 9, ValueType::Bit);
+        let bits = PollResult { reads: vec![Read { block: block(Table::Coil, 8, 2), outcome: Outcome::Bits(vec![false, true]) }] };
+        assert_eq!(bits.value(&coil), Ok(Number::Unsigned(1)));
+        assert_eq!(PointError::Exception { code: 2 }.to_string(), "exception 2 (illegal data address)");
+    }
+}

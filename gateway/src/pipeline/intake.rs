@@ -1,0 +1,248 @@
+//! Takes the sample of one message or poll in: sequence first, then windows and detectors, then the machine.
+//!
+//! Invariant: a sample is taken whole or, as a duplicate, not at all.
+
+use protocol::{Anomaly, Loss, LossReason, MachineState, Quality, TimeQuality, Timestamp};
+
+use super::{Pipeline, registry::Signal};
+use crate::{
+    clock::Now,
+    decode::time::{CLOCK_SET, EARLIEST},
+    detect::Detector,
+    ledger,
+    machine::{Counts, Facts, Since},
+    sequence::{Gap, Verdict},
+    window::{Lengths, Point},
+};
+
+/// Numbers beyond this are sentinels and faults; their squares would not fit.
+const MAX_MAGNITUDE: f64 = 1e100;
+
+/// All that a message or poll says, decoded.
+#[derive(Debug, Default)]
+pub(super) struct Sample {
+    /// The source's own stamp.
+    pub(super) stamp: Option<Timestamp>,
+    pub(super) session: Option<u64>,
+    pub(super) sequence: Option<u64>,
+    /// Width of the sequence.
+    pub(super) sequence_bits: u32,
+    pub(super) state: Option<MachineState>,
+    pub(super) since: Option<Timestamp>,
+    pub(super) elapsed_us: Option<i64>,
+    pub(super) reason: String,
+    pub(super) counts: Counts,
+    pub(super) counter_bits: [u32; 3],
+    /// Signal and value, not yet known to be finite.
+    pub(super) readings: Vec<(u32, f64)>,
+    /// What can't be taken.
+    pub(super) bad: Vec<Bad>,
+}
+
+#[derive(Debug)]
+pub(super) struct Bad {
+    pub(super) signal: Option<u32>,
+    pub(super) reason: LossReason,
+    pub(super) count: u64,
+    pub(super) detail: String,
+}
+
+impl Sample {
+    /// Empties it for the next message and keeps its room.
+    pub(super) fn clear(&mut self) {
+        let (mut readings, mut bad) = (std::mem::take(&mut self.readings), std::mem::take(&mut self.bad));
+        readings.clear();
+        bad.clear();
+        *self = Self { readings, bad, sequence_bits: 64, counter_bits: [32; 3], ..Self::default() };
+    }
+
+    pub(super) fn bad(&mut self, signal: Option<u32>, reason: LossReason, count: u64, detail: &str) {
+        self.bad.push(Bad { signal, reason, count, detail: ledger::clip(detail) });
+    }
+}
+
+impl Pipeline {
+    /// Takes a sample of `sender` in; returns the readings taken.
+    pub(super) fn take(&mut self, now: Now, sender: u32, sample: &Sample) -> u64 {
+        let (at, time_quality) = self.event_time(now, sample.stamp);
+        let Some(Passed { in_order, new_session }) = self.pass(now, sender, sample, at) else {
+            let readings = sample.readings.len() as u64 + sample.bad.iter().map(|b| b.count).sum::<u64>();
+            self.totals.duplicates = self.totals.duplicates.saturating_add(readings);
+            return 0;
+        };
+        let asset = self.registry.senders[sender as usize].asset;
+        for bad in &sample.bad {
+            let loss = self.loss_at(asset, bad.signal, bad.reason, bad.count, (at, at), &bad.detail);
+            self.out.ledger.book(loss);
+        }
+        let mut taken = 0;
+        for &(signal, value) in &sample.readings {
+            if value.is_finite() && value.abs() <= MAX_MAGNITUDE {
+                taken += 1;
+                self.reading(now, signal, Point { at, value, quality: Quality::Good, time_quality });
+            } else {
+                let detail = format!("value {value}");
+                let loss = self.loss_at(asset, Some(signal), LossReason::NotFinite, 1, (at, at), &detail);
+                self.out.ledger.book(loss);
+            }
+        }
+        self.totals.readings = self.totals.readings.saturating_add(taken);
+        if in_order {
+            self.machine(now, asset, sample, at, time_quality, new_session);
+        }
+        taken
+    }
+
+    fn reading(&mut self, now: Now, id: u32, point: Point) {
+        let Self { registry, out, lengths, detectors, totals, .. } = self;
+        let signal = &mut registry.signals[id as usize];
+        let path = &registry.assets[signal.asset as usize].path;
+        let Signal { name, unit, series, detectors: states, .. } = signal;
+        let late = series.add(lengths, now.mono_us, point, |window| {
+            out.emit(window.summary(path.clone(), name.clone(), unit.clone(), lengths.length_us));
+        });
+        totals.late += u64::from(late);
+        for (index, state) in states {
+            let Some(detector): Option<&Detector> = detectors.get(*index as usize) else { continue };
+            if let Some(finding) = state.look(detector, point.at, point.value) {
+                totals.anomalies += 1;
+                out.emit(Anomaly {
+                    asset: path.clone(),
+                    signal: name.clone(),
+                    event_time: point.at,
+                    kind: finding.kind,
+                    severity: detector.severity,
+                    value: point.value,
+                    threshold: finding.threshold,
+                    score: finding.score,
+                    detector: detector.name.clone(),
+                    message: finding.message(name.as_str(), unit, point.value),
+                });
+            }
+        }
+    }
+
+    fn machine(&mut self, now: Now, asset: u32, sample: &Sample, at: Timestamp, time_quality: TimeQuality, new_session: bool) {
+        let since = match (sample.since, sample.elapsed_us) {
+            (Some(since), _) if time_quality == TimeQuality::Synced => Since::At(since),
+            (_, Some(elapsed)) => Since::Elapsed(at.plus_micros(-elapsed)),
+            _ => Since::Unknown,
+        };
+        let facts = Facts {
+            at,
+            time_quality,
+            state: sample.state,
+            since,
+            reason: &sample.reason,
+            counts: sample.counts,
+            bits: sample.counter_bits,
+            new_session,
+        };
+        let Self { registry, out, .. } = self;
+        let entry = &mut registry.assets[asset as usize];
+        if let Some(change) = entry.machine.take(&entry.path, &facts) {
+            // Parts made before the change come before it.
+            if let Some(parts) = entry.machine.parts(&entry.path, now.mono_us, true) {
+                out.emit(parts);
+            }
+            out.emit(change);
+        }
+    }
+
+    /// Lets a sample pass if it is new.
+    fn pass(&mut self, now: Now, sender: u32, sample: &Sample, at: Timestamp) -> Option<Passed> {
+        let entry = &mut self.registry.senders[sender as usize];
+        let Some(sequence) = sample.sequence else {
+            // A poll without an answer is no news of the sender.
+            if !sample.readings.is_empty() {
+                entry.last_at = Some(at);
+            }
+            return Some(Passed { in_order: true, new_session: false });
+        };
+        let (missing, new_session) = match entry.tracker.observe(sample.session, sequence, sample.sequence_bits) {
+            Verdict::Duplicate => return None,
+            Verdict::Recovered => return Some(Passed { in_order: false, new_session: false }),
+            Verdict::Fresh { missing, new_session } => (missing, new_session),
+        };
+        let from = entry.last_at.replace(at).unwrap_or(at);
+        let before = entry.missing_before.take();
+        if missing > 0 {
+            let to = before.map_or(at, |before| before.min(at));
+            let range = (from.min(to), from.max(to));
+            let bad = sample.bad.iter().filter(|b| b.count > 0).filter_map(|b| b.signal);
+            let signals = sample.readings.iter().map(|(signal, _)| *signal).chain(bad).collect();
+            let asset = entry.asset;
+            if let Some(gap) = entry.tracker.hold(missing, range, signals, now.mono_us) {
+                self.book_gap(asset, &gap);
+            }
+        }
+        Some(Passed { in_order: true, new_session })
+    }
+
+    /// Books a gap that can no longer be filled: so many readings of each signal.
+    pub(super) fn book_gap(&mut self, asset: u32, gap: &Gap) {
+        let (range, detail) = ((gap.from, gap.to), gap.detail());
+        for signal in &gap.signals {
+            let loss = self.loss_at(asset, Some(*signal), LossReason::SequenceGap, gap.messages(), range, &detail);
+            self.out.ledger.book(loss);
+        }
+        if gap.signals.is_empty() {
+            let loss = self.loss_at(asset, None, LossReason::SequenceGap, 0, range, &detail);
+            self.out.ledger.book(loss);
+        }
+    }
+
+    pub(super) fn loss_at(
+        &self,
+        asset: u32,
+        signal: Option<u32>,
+        reason: LossReason,
+        count: u64,
+        range: (Timestamp, Timestamp),
+        detail: &str,
+    ) -> Loss {
+        let signal = signal.map(|id| self.registry.signals[id as usize].name.clone());
+        Loss { asset: Some(self.registry.path(asset)), signal, reason, count, from: range.0, to: range.1, detail: ledger::clip(detail) }
+    }
+
+    /// The event time of a sample, and how far it can be trusted. A stamp of a clock that was never set, or that runs ahead of ours by more
+    /// than is allowed, would carry the watermark away; the time of arrival stands in for it.
+    fn event_time(&self, now: Now, stamp: Option<Timestamp>) -> (Timestamp, TimeQuality) {
+        let clock_set = now.wall >= CLOCK_SET;
+        match stamp {
+            Some(stamp) if stamp < EARLIEST || (clock_set && stamp.micros_since(now.wall) > self.max_future_us) => {
+                (now.wall, TimeQuality::Unsynced)
+            }
+            Some(stamp) => (stamp, TimeQuality::Synced),
+            None => (now.wall, if clock_set { TimeQuality::Synced } else { TimeQuality::Unsynced }),
+        }
+    }
+
+    /// Closes what is due in all series.
+    pub(super) fn close_due(&mut self, now_us: u64) {
+        let lengths = self.lengths;
+        self.each_series(&lengths, |series, closed| series.close_due(&lengths, now_us, closed));
+    }
+
+    /// Runs `work` over every series; what it closes is emitted with the length of `lengths`.
+    pub(super) fn each_series(
+        &mut self,
+        lengths: &Lengths,
+        work: impl Fn(&mut crate::window::Series, &mut dyn FnMut(crate::window::Window)),
+    ) {
+        let Self { registry, out, .. } = self;
+        for Signal { asset, name, unit, series, .. } in &mut registry.signals {
+            if series.open() == 0 {
+                continue;
+            }
+            let path = &registry.assets[*asset as usize].path;
+            work(series, &mut |window| out.emit(window.summary(path.clone(), name.clone(), unit.clone(), lengths.length_us)));
+        }
+    }
+}
+
+struct Passed {
+    /// Newer than all before: what it says of the machine stands.
+    in_order: bool,
+    new_session: bool,
+}
