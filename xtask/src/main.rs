@@ -1,2 +1,46 @@
-//! stub
-fn main() {}
+//! The project's own commands: `cargo xtask demo | test | bench`. Stands outside the product: it builds it, runs it, and holds it to account.
+
+mod bench;
+mod build;
+mod command;
+mod demo;
+mod setup;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Build, show, test and measure Millrace.
+#[derive(Parser)]
+#[command(name = "cargo xtask", version, after_help = "Start with:  cargo xtask demo   (a plant of 12 machines in your browser)")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Build all, run a collector, gateways and a simulated plant as real processes, and compare what was made with what is stored
+    Demo(demo::Options),
+    /// Install what is missing, check formats, lint, and run every test
+    Test(test::Options),
+    /// Run the benchmarks (criterion)
+    Bench(bench::Options),
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().task {
+        Task::Demo(options) => demo::run(&options),
+        Task::Test(options) => test::run(&options),
+        Task::Bench(options) => bench::run(&options),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

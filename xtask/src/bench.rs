@@ -1,0 +1,68 @@
+//! `cargo xtask bench`: the criterion benchmarks, each beside something to compare with.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use anyhow::{Result, bail};
+
+use crate::command;
+
+/// Benchmark programs: (name, package).
+const BENCHES: &[(&str, &str)] = &[("codec", "protocol"), ("spool", "spool"), ("window", "gateway"), ("lake", "lake")];
+
+#[derive(clap::Args)]
+#[command(after_help = "Example:  cargo xtask bench --only spool --json")]
+pub struct Options {
+    /// One of: codec, spool, window, lake (default: all)
+    #[arg(long)]
+    only: Option<String>,
+    /// Print the means in nanoseconds as JSON on the last line of stdout
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(options: &Options) -> Result<bool> {
+    let chosen: Vec<_> = BENCHES.iter().filter(|(name, _)| options.only.as_deref().is_none_or(|only| only == *name)).collect();
+    if chosen.is_empty() {
+        bail!("no benchmark of that name; there are: {}", BENCHES.map_names());
+    }
+    let results = command::target_dir().join("criterion");
+    if results.exists() {
+        fs::remove_dir_all(&results)?;
+    }
+    for (name, package) in chosen {
+        // The bench profile (release optimisation, without its size-minded settings) is what a figure should come from.
+        command::run(command::cargo().args(["bench", "--package", package, "--bench", name]))?;
+    }
+    if options.json {
+        let mut means = BTreeMap::new();
+        collect(&results, &results, &mut means)?;
+        println!("{}", serde_json::to_string(&means)?);
+    }
+    Ok(true)
+}
+
+trait Names {
+    fn map_names(&self) -> String;
+}
+
+impl Names for [(&str, &str)] {
+    fn map_names(&self) -> String {
+        self.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Gathers `NAME -> mean in ns` from criterion's `NAME/new/estimates.json` files.
+fn collect(root: &Path, folder: &Path, means: &mut BTreeMap<String, f64>) -> Result<()> {
+    for entry in fs::read_dir(folder)?.flatten() {
+        let path = entry.path();
+        if path.ends_with("new") {
+            let estimates: serde_json::Value = serde_json::from_slice(&fs::read(path.join("estimates.json"))?)?;
+            if let Some(mean) = estimates["mean"]["point_estimate"].as_f64() {
+                means.insert(folder.strip_prefix(root)?.display().to_string(), mean);
+            }
+        } else if path.is_dir() {
+            collect(root, &path, means)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,63 @@
+//! What the tests and the dashboard's build need from outside: Debian packages and npm packages, installed only where they are missing.
+
+use std::{fs, path::Path, process::Command};
+
+use anyhow::{Context, Result, bail};
+
+use crate::command;
+
+/// The peers that the tests talk to: (a file that shows the package is there, the package).
+const PEERS: &[(&str, &str)] = &[
+    ("/usr/bin/mosquitto_pub", "mosquitto-clients"),
+    ("/usr/sbin/mosquitto", "mosquitto"),
+    ("/usr/bin/chromium", "chromium"),
+    ("/usr/lib/python3/dist-packages/paho", "python3-paho-mqtt"),
+    ("/usr/lib/python3/dist-packages/pymodbus", "python3-pymodbus"),
+    ("/usr/bin/systemd-analyze", "systemd"),
+    ("/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf", "fonts-dejavu-core"),
+];
+
+/// Installs the Debian packages of the tests' peers that are missing.
+///
+/// # Errors
+/// Names the command to run by hand where this user may not install packages.
+pub fn debian_packages() -> Result<()> {
+    let missing: Vec<&str> = PEERS.iter().filter(|(file, _)| !Path::new(file).exists()).map(|(_, package)| *package).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let by_hand = format!("apt-get install -y --no-install-recommends {}", missing.join(" "));
+    let root = command::output(Command::new("id").arg("-u"))?.trim() == "0";
+    let apt = |args: &[&str]| {
+        let mut command = if root { Command::new("apt-get") } else { Command::new("sudo") };
+        if !root {
+            command.args(["-n", "apt-get"]);
+        }
+        command.env("DEBIAN_FRONTEND", "noninteractive").args(args);
+        command::run(&mut command)
+    };
+    if !Path::new("/usr/bin/apt-get").exists() {
+        bail!("these Debian packages are missing: {}. This is no Debian system: install their like by hand", missing.join(" "));
+    }
+    apt(&["update", "-q"])
+        .and_then(|()| apt(&[&["install", "-y", "-q", "--no-install-recommends"], &missing[..]].concat()))
+        .with_context(|| format!("the tests need packages that could not be installed; as root run: {by_hand}"))
+}
+
+/// `npm ci` in the dashboard's folder, unless what is there was made from the same lock file.
+pub fn npm_packages() -> Result<()> {
+    let folder = command::root().join("collector/dashboard");
+    let lock = fs::read(folder.join("package-lock.json")).context("collector/dashboard/package-lock.json")?;
+    let stamp = folder.join("node_modules/.installed-lock");
+    if fs::read(&stamp).is_ok_and(|installed| installed == lock) {
+        return Ok(());
+    }
+    let node = command::output(Command::new("node").arg("--version")).context("the dashboard is built with Node.js 20 or newer, which is not there")?;
+    let major: u32 = node.trim().trim_start_matches('v').split('.').next().and_then(|m| m.parse().ok()).unwrap_or(0);
+    if major < 20 {
+        bail!("the dashboard is built with Node.js 20 or newer; found {}", node.trim());
+    }
+    command::run(Command::new("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(&folder))?;
+    fs::write(stamp, lock)?;
+    Ok(())
+}

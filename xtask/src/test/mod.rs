@@ -1,0 +1,94 @@
+//! `cargo xtask test`: all that must hold before a change lands, in one command and from a fresh clone.
+//!
+//! Order: what is missing is installed -> page -> formats -> lints and build in one compilation -> tests -> the whole path as real processes.
+
+mod e2e;
+mod tidy;
+
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result};
+
+use crate::{build, command, setup};
+
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  cargo xtask test\n  cargo xtask test --only tests      the Rust tests alone")]
+pub struct Options {
+    /// Run these steps only (setup is always run)
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Step>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Step {
+    /// Module heads, links in the documents, example configurations, systemd units
+    Tidy,
+    /// Formats of the Rust code
+    Format,
+    /// The dashboard: types, unit tests, page, browser test against a mock
+    Dashboard,
+    /// Clippy on all targets, which also builds them
+    Lint,
+    /// Unit, property and integration tests of all crates
+    Tests,
+    /// The demo as a whole, in order and with faults, and the dashboard in a browser
+    EndToEnd,
+}
+
+const STEPS: &[Step] = &[Step::Tidy, Step::Format, Step::Dashboard, Step::Lint, Step::Tests, Step::EndToEnd];
+
+pub fn run(options: &Options) -> Result<bool> {
+    let begun = Instant::now();
+    setup::debian_packages()?;
+    setup::npm_packages()?;
+    let mut times = vec![("setup".to_owned(), begun.elapsed())];
+    for step in STEPS.iter().filter(|step| options.only.is_empty() || options.only.contains(step)) {
+        let begun = Instant::now();
+        eprintln!("\n=== {step:?} ===");
+        run_step(*step).with_context(|| format!("step {step:?}"))?;
+        times.push((format!("{step:?}"), begun.elapsed()));
+    }
+    eprintln!("\nall passed in {}", minutes(begun.elapsed()));
+    for (step, time) in times {
+        eprintln!("  {step:<10} {}", minutes(time));
+    }
+    Ok(true)
+}
+
+fn run_step(step: Step) -> Result<()> {
+    let dashboard = command::root().join("collector/dashboard");
+    let npm = |script: &str| command::run(Command::new("npm").args(["run", "--silent", script]).current_dir(&dashboard));
+    match step {
+        Step::Tidy => tidy::check(),
+        Step::Format => command::run(command::cargo().args(["fmt", "--all", "--check"])),
+        Step::Dashboard => {
+            npm("check")?;
+            npm("test")?;
+            npm("build")?;
+            npm("test:browser")
+        }
+        Step::Lint => command::run(linting(&mut command::cargo())?.args(["build", "--workspace", "--all-targets"])),
+        Step::Tests => command::run(linting(&mut command::cargo())?.args(["test", "--workspace", "--no-fail-fast"])),
+        Step::EndToEnd => {
+            build::dashboard()?;
+            command::run(linting(&mut command::cargo())?.args(["build", "--workspace", "--all-targets"]))?;
+            e2e::run()
+        }
+    }
+}
+
+/// Makes a cargo command compile the workspace's crates with clippy, warnings being errors. `cargo clippy` would check all dependencies
+/// a second time (hundreds of CPU-seconds); so linting and building are one compilation, and dependencies are shared with the demo.
+fn linting(cargo: &mut Command) -> Result<&mut Command> {
+    let driver = command::output(Command::new("rustup").args(["which", "clippy-driver"]))
+        .or_else(|_| command::output(Command::new("which").arg("clippy-driver")))
+        .context("clippy is not installed: rustup component add clippy")?;
+    Ok(cargo.env("RUSTC_WORKSPACE_WRAPPER", driver.trim()).env("CLIPPY_ARGS", "-D__CLIPPY_HACKERY__warnings__CLIPPY_HACKERY__"))
+}
+
+fn minutes(time: Duration) -> String {
+    format!("{} min {:02} s", time.as_secs() / 60, time.as_secs() % 60)
+}
