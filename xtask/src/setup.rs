@@ -52,7 +52,8 @@ pub fn npm_packages() -> Result<()> {
     if fs::read(&stamp).is_ok_and(|installed| installed == lock) {
         return Ok(());
     }
-    let node = command::output(Command::new("node").arg("--version")).context("the dashboard is built with Node.js 20 or newer, which is not there")?;
+    let node = command::output(Command::new("node").arg("--version"))
+        .context("the dashboard is built with Node.js 20 or newer, which is not there")?;
     let major: u32 = node.trim().trim_start_matches('v').split('.').next().and_then(|m| m.parse().ok()).unwrap_or(0);
     if major < 20 {
         bail!("the dashboard is built with Node.js 20 or newer; found {}", node.trim());

@@ -31,7 +31,9 @@ use self::{
 use crate::build::{self, Programs};
 
 #[derive(clap::Args, Clone)]
-#[command(after_help = "Examples:\n  cargo xtask demo                     until Ctrl-C\n  cargo xtask demo --for 60s --json    ends by itself; the last line of stdout is the comparison")]
+#[command(
+    after_help = "Examples:\n  cargo xtask demo                     until Ctrl-C\n  cargo xtask demo --for 60s --json    ends by itself; the last line of stdout is the comparison"
+)]
 pub struct Options {
     /// End after this time (`90s`, `5m`); without it, Ctrl-C ends the demo
     #[arg(long = "for", value_parser = duration)]
@@ -293,7 +295,11 @@ fn check_loss_ranges(rest: &Rest, killed: &Killed, interval_s: f64) -> Result<Ve
         marked |= row[1] == "power_cut";
         let within = from >= killed.at - interval_s - 1.0 && to <= killed.back_at + interval_s;
         if !within || (to - from) > interval_s + 1e-3 {
-            faults.push(format!("loss {row:?}: range {:.3} s, killed at {:.3}: outside the durability interval of {interval_s} s", to - from, killed.at));
+            faults.push(format!(
+                "loss {row:?}: range {:.3} s, killed at {:.3}: outside the durability interval of {interval_s} s",
+                to - from,
+                killed.at
+            ));
         }
     }
     if !marked {
@@ -307,7 +313,10 @@ fn text(value: &Value) -> Result<String> {
 }
 
 fn whole(value: &Value) -> Result<u64> {
-    value.as_u64().or_else(|| value.as_f64().filter(|f| f.fract() == 0.0 && *f >= 0.0).map(|f| f as u64)).with_context(|| format!("expected a count, got {value}"))
+    value
+        .as_u64()
+        .or_else(|| value.as_f64().filter(|f| f.fract() == 0.0 && *f >= 0.0).map(|f| f as u64))
+        .with_context(|| format!("expected a count, got {value}"))
 }
 
 fn number(rows: &[Vec<Value>], row: usize, column: usize) -> Result<u64> {

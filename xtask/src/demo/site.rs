@@ -1,0 +1,319 @@
+//! What the demo puts on disk before anything runs: ports, configurations, keys and certificates. Everything under one folder.
+
+use std::{
+    fs,
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+
+use super::{Options, books::Truth, fleet::wait_for};
+use crate::{build::Programs, command};
+
+/// Says that a folder was made by the demo and may be emptied by the next one.
+const MARKER: &str = "made-by-millrace-demo";
+
+/// A demo's place on disk and its addresses.
+pub struct Site {
+    pub folder: PathBuf,
+    pub logs: PathBuf,
+    pub admin_key: String,
+    pub collector_file: PathBuf,
+    pub plant_file: PathBuf,
+    pub truth_file: PathBuf,
+    pub gateways: Vec<Gateway>,
+    pub seed: u64,
+    pub durability_interval_s: f64,
+    api: SocketAddr,
+    modbus: Vec<SocketAddr>,
+}
+
+pub struct Gateway {
+    pub id: String,
+    pub file: PathBuf,
+    pub status: SocketAddr,
+    token_file: PathBuf,
+}
+
+/// The part of the plant's file that gateways and collector must know, too.
+#[derive(Deserialize)]
+struct PlantFile {
+    machine: Vec<Machine>,
+}
+
+#[derive(Deserialize)]
+struct Machine {
+    asset: String,
+    ideal_cycle_time: String,
+    link: String,
+    /// Where an MQTT machine publishes.
+    address: Option<SocketAddr>,
+    /// Where a Modbus machine listens.
+    listen: Option<SocketAddr>,
+}
+
+impl Site {
+    /// Makes the folder, chooses ports, writes all configurations, and initialises the collector.
+    pub fn prepare(options: &Options, programs: &Programs) -> Result<Self> {
+        let folder = options.data_dir.clone().unwrap_or_else(|| command::target_dir().join("demo"));
+        empty(&folder)?;
+        let logs = folder.join("logs");
+        fs::create_dir_all(&logs)?;
+        let machines = usize::from(options.machines);
+        let gateways = usize::from(options.gateways);
+        if machines < gateways {
+            bail!("{machines} machines can't feed {gateways} gateways: give at least one machine to each");
+        }
+        let api = free_port(options.port)?;
+        let uplink = free_port(0)?;
+        let mqtt = free_ports(gateways)?;
+        let status = free_ports(gateways)?;
+
+        let plant_file = folder.join("plant.toml");
+        let mut generate = programs.command("sim");
+        generate.args(["plant", "--machines", &machines.to_string(), "--gateways", &gateways.to_string()]);
+        generate.args(["--mqtt", &join(&mqtt), "--modbus", &join(&free_ports(machines)?)]);
+        fs::write(&plant_file, command::output(&mut generate)?)?;
+        let plant: PlantFile = toml::from_str(&fs::read_to_string(&plant_file)?).context("the generated plant.toml")?;
+
+        let collector_file = folder.join("collector.toml");
+        fs::write(&collector_file, collector_toml(&folder, api, uplink, &plant))?;
+        let said = command::output(programs.command("collector").args(["init", "--config"]).arg(&collector_file))?;
+        let admin_key = said
+            .lines()
+            .find_map(|line| line.trim().strip_prefix("admin key:"))
+            .with_context(|| format!("`millrace-collector init` showed no admin key:\n{said}"))?;
+
+        let mut site = Self {
+            logs,
+            admin_key: admin_key.trim().to_owned(),
+            collector_file,
+            plant_file,
+            truth_file: folder.join("truth.jsonl"),
+            gateways: Vec::new(),
+            seed: options.seed,
+            durability_interval_s: 5.0,
+            api,
+            modbus: plant.machine.iter().filter_map(|m| m.listen).collect(),
+            folder,
+        };
+        for (number, (mqtt, status)) in mqtt.iter().zip(&status).enumerate() {
+            let id = format!("gateway-{}", number + 1);
+            let file = site.folder.join(format!("{id}.toml"));
+            // Modbus machines are shared out in turn, like the generator shares out the others.
+            let polled = plant.machine.iter().filter(|m| m.link == "modbus").skip(number).step_by(gateways);
+            fs::write(&file, gateway_toml(&site.folder, &id, *mqtt, *status, uplink, polled, site.durability_interval_s))?;
+            site.gateways.push(Gateway { token_file: site.folder.join(format!("{id}.token")), id, file, status: *status });
+        }
+        debug_assert!(plant.machine.iter().all(|m| m.link != "mqtt" || m.address.is_some_and(|a| mqtt.contains(&a))));
+        Ok(site)
+    }
+
+    pub fn dashboard_url(&self) -> String {
+        format!("http://{}", self.api)
+    }
+
+    /// Lets a gateway in: a one-time token from the collector, then `enroll` on the gateway.
+    pub fn enroll(&self, gateway: &Gateway, programs: &Programs) -> Result<()> {
+        let token = command::output(
+            programs.command("collector").args(["token", "create", "--gateway", &gateway.id, "--config"]).arg(&self.collector_file),
+        )?;
+        let token = token.split_whitespace().find(|word| word.starts_with("mrt1.")).context("`token create` printed no token")?;
+        fs::write(&gateway.token_file, token)?;
+        command::output(programs.command("gateway").args(["enroll", "--token", token, "--config"]).arg(&gateway.file)).map(drop)
+    }
+
+    /// Waits until every simulated Modbus device accepts connections.
+    pub fn wait_for_modbus(&self) -> Result<()> {
+        for address in &self.modbus {
+            wait_for(&format!("Modbus server on {address}"), Duration::from_secs(20), || Ok(TcpStream::connect(address).is_ok()))?;
+        }
+        Ok(())
+    }
+
+    /// The plant's own account, one entry a machine.
+    pub fn truth(&self) -> Result<Vec<Truth>> {
+        let text = fs::read_to_string(&self.truth_file).with_context(|| format!("{}", self.truth_file.display()))?;
+        let mut truth = Vec::new();
+        for line in text.lines() {
+            let value: serde_json::Value = serde_json::from_str(line).with_context(|| format!("{}: {line}", self.truth_file.display()))?;
+            if value["type"] == "summary" {
+                truth.push(serde_json::from_value(value)?);
+            }
+        }
+        if truth.is_empty() {
+            bail!("{} holds no summary: the simulated plant did not end in order", self.truth_file.display());
+        }
+        Ok(truth)
+    }
+}
+
+/// Makes `folder` empty, if it does not exist or was made by a demo before.
+fn empty(folder: &Path) -> Result<()> {
+    if folder.exists() {
+        let is_empty = fs::read_dir(folder)?.next().is_none();
+        if !is_empty && !folder.join(MARKER).exists() {
+            bail!("{} holds files that are not the demo's: name an empty folder with --data-dir", folder.display());
+        }
+        fs::remove_dir_all(folder)?;
+    }
+    fs::create_dir_all(folder)?;
+    fs::write(folder.join(MARKER), "The next `cargo xtask demo` empties this folder.\n")?;
+    Ok(())
+}
+
+/// `wanted` on loopback if it is free, any free port for 0.
+fn free_port(wanted: u16) -> Result<SocketAddr> {
+    let listener = TcpListener::bind(("127.0.0.1", wanted))
+        .with_context(|| format!("port {wanted} is taken: choose another one with --port (0: any that is free)"))?;
+    Ok(listener.local_addr()?)
+}
+
+/// `count` different free ports.
+fn free_ports(count: usize) -> Result<Vec<SocketAddr>> {
+    let held = (0..count).map(|_| TcpListener::bind(("127.0.0.1", 0))).collect::<std::io::Result<Vec<_>>>()?;
+    Ok(held.iter().map(TcpListener::local_addr).collect::<std::io::Result<_>>()?)
+}
+
+fn join(addresses: &[SocketAddr]) -> String {
+    addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(",")
+}
+
+fn collector_toml(folder: &Path, api: SocketAddr, uplink: SocketAddr, plant: &PlantFile) -> String {
+    let mut text = format!(
+        r#"# Written by `cargo xtask demo`.
+[collector]
+data_dir = "{}"
+
+[api]
+listen = "{api}"
+
+[uplink]
+listen = "{uplink}"
+advertise = "https://localhost:{}"
+"#,
+        folder.join("collector").display(),
+        uplink.port()
+    );
+    for machine in &plant.machine {
+        text += &format!("\n[[asset]]\npath = \"{}\"\nideal_cycle_time = \"{}\"\n", machine.asset, machine.ideal_cycle_time);
+    }
+    text
+}
+
+fn gateway_toml<'a>(
+    folder: &Path,
+    id: &str,
+    mqtt: SocketAddr,
+    status: SocketAddr,
+    uplink: SocketAddr,
+    polled: impl Iterator<Item = &'a Machine>,
+    interval_s: f64,
+) -> String {
+    let mut text = format!(
+        r#"# Written by `cargo xtask demo`.
+[gateway]
+id = "{id}"
+data_dir = "{}"
+
+[collector]
+url = "https://localhost:{}"
+
+[broker]
+listen = "{mqtt}"
+
+[status]
+listen = "{status}"
+
+[window]
+length = "5s"
+allowed_lateness = "1s"
+
+[durability]
+mode = "window"
+interval = "{interval_s}s"
+
+[[topic]]
+template = "{{site}}/{{area}}/{{line}}/{{machine}}/telemetry"
+payload = "json"
+timestamp = "ts"
+sequence = "seq"
+session = "session"
+state = "state"
+state_since = "state_since"
+stop_reason = "stop_reason"
+total_counter = "total"
+reject_counter = "reject"
+
+[topic.signals]
+spindle_temperature = {{ field = "spindle_temperature", unit = "Cel" }}
+vibration_velocity = {{ field = "vibration_velocity", unit = "mm/s" }}
+active_power = {{ field = "active_power", unit = "kW" }}
+
+[[detector]]
+kind = "limits"
+signal = "spindle_temperature"
+high = 85.0
+hysteresis = 2.0
+
+[[detector]]
+kind = "ewma"
+signal = "vibration_velocity"
+
+[[detector]]
+kind = "flat_line"
+signal = "vibration_velocity"
+duration = "20s"
+"#,
+        folder.join(id).display(),
+        uplink.port()
+    );
+    for machine in polled {
+        let name = machine.asset.rsplit('/').next().unwrap_or_default();
+        let address = machine.listen.map(|a| a.to_string()).unwrap_or_default();
+        text += &format!(
+            r#"
+[[modbus]]
+name = "{name}"
+address = "{address}"
+unit_id = 1
+asset = "{}"
+interval = "1s"
+timeout = "1s"
+sequence = {{ address = 0, type = "uint32" }}
+session = {{ address = 2, type = "uint16" }}
+state = {{ address = 3, type = "uint16", map = {{ 0 = "offline", 1 = "producing", 2 = "idle", 3 = "setup", 4 = "planned_stop", 5 = "unplanned_stop" }} }}
+state_elapsed_ms = {{ address = 4, type = "uint32" }}
+total_counter = {{ address = 6, type = "uint16" }}
+reject_counter = {{ address = 7, type = "uint16" }}
+
+[[modbus.register]]
+signal = "spindle_temperature"
+address = 8
+table = "input"
+type = "float32"
+unit = "Cel"
+
+[[modbus.register]]
+signal = "vibration_velocity"
+address = 10
+table = "input"
+type = "float32"
+unit = "mm/s"
+
+[[modbus.register]]
+signal = "active_power"
+address = 12
+table = "input"
+type = "int16"
+scale = 0.01
+unit = "kW"
+"#,
+            machine.asset
+        );
+    }
+    text
+}
