@@ -137,15 +137,17 @@ impl Pipeline {
     }
 
     /// Books something that was dropped outside (queue full, broker overrun, too large, refused by the collector).
-    pub fn loss(&mut self, loss: Loss) {
+    pub fn loss(&mut self, now: Now, loss: Loss) {
         self.out.ledger.book(loss);
+        self.out.tell_losses(now.mono_us);
     }
 
     /// Books records that were made but can't be kept: their readings are lost. Losses among them are told again later.
-    pub fn lost_records(&mut self, records: &[Record], reason: LossReason) {
+    pub fn lost_records(&mut self, now: Now, records: &[Record], reason: LossReason) {
         for record in records {
             self.out.lose(record, reason);
         }
+        self.out.tell_losses(now.mono_us);
     }
 
     /// Lets time pass: closes idle windows, releases what is held back. Call it about four times a second.
