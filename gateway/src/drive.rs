@@ -156,7 +156,9 @@ impl Driver {
     }
 
     fn book(&mut self, now: Now, reason: LossReason, count: u64, detail: String) {
-        self.parts.pipeline.loss(now, Loss { asset: None, signal: None, reason, count, from: now.wall, to: now.wall.plus_micros(1), detail });
+        self.parts
+            .pipeline
+            .loss(now, Loss { asset: None, signal: None, reason, count, from: now.wall, to: now.wall.plus_micros(1), detail });
     }
 
     fn tick(&mut self, now: Now) {
@@ -180,7 +182,12 @@ impl Driver {
         self.parts.pipeline.tick(now);
         self.shed(now);
         let waiting = self.under_way.unwrap_or(0) + self.unsaved.as_ref().map_or(0, |commit| commit.records.len());
-        self.parts.board.pipeline(now, self.parts.pipeline.stats(), waiting, self.changed || self.under_way.is_some() || self.unsaved.is_some());
+        self.parts.board.pipeline(
+            now,
+            self.parts.pipeline.stats(),
+            waiting,
+            self.changed || self.under_way.is_some() || self.unsaved.is_some(),
+        );
     }
 
     /// Events of a source that found no room in its lane.

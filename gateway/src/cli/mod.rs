@@ -62,7 +62,10 @@ enum Command {
     #[command(subcommand, after_help = "Example:\n  millrace-gateway spool ls --config gateway.toml")]
     Spool(spool::Command),
     /// Look at Modbus TCP devices before they are configured.
-    #[command(subcommand, after_help = "Example:\n  millrace-gateway modbus read --address 192.168.0.17:502 --table input --from 0 --count 13")]
+    #[command(
+        subcommand,
+        after_help = "Example:\n  millrace-gateway modbus read --address 192.168.0.17:502 --table input --from 0 --count 13"
+    )]
     Modbus(modbus::Command),
     /// About the configuration file.
     #[command(subcommand)]

@@ -97,7 +97,12 @@ async fn read(address: &str, unit_id: u8, block: Block, patience: Duration) -> a
         Outcome::Words(words) => {
             println!("address     hex   uint16    int16   from here on, as float32 / int32 in the orders ABCD CDAB BADC DCBA");
             for (i, word) in words.iter().enumerate() {
-                println!("{:>7}  0x{word:04x}  {word:>7}  {:>7}   {}", usize::from(block.address) + i, word.cast_signed(), pairs(&words[i..]));
+                println!(
+                    "{:>7}  0x{word:04x}  {word:>7}  {:>7}   {}",
+                    usize::from(block.address) + i,
+                    word.cast_signed(),
+                    pairs(&words[i..])
+                );
             }
             Ok(ExitCode::SUCCESS)
         }

@@ -42,7 +42,11 @@ pub(super) fn run(config: &Config, command: &Command) -> anyhow::Result<ExitCode
             if !matches!(command, Command::Export) {
                 let Sum { entries, records, damaged } = sum;
                 let stream = spool.stream();
-                let _ = writeln!(out, "stream {stream:016x}: {entries} entries, {records} records, {damaged} damaged, {} bytes on disk", spool.bytes_on_disk());
+                let _ = writeln!(
+                    out,
+                    "stream {stream:016x}: {entries} entries, {records} records, {damaged} damaged, {} bytes on disk",
+                    spool.bytes_on_disk()
+                );
             }
             Ok(if sum.damaged == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }

@@ -30,7 +30,11 @@ fn print(view: &Value) {
     }
     println!("  readings {}, lost {}, duplicates {}", number("readings_total"), number("dropped_total"), number("duplicates_total"));
     println!("  spool: {} entries wait, {} bytes on disk", number("backlog_entries"), number("spool_bytes"));
-    println!("  collector: {}, last answer {}", if view["connected"] == true { "connected" } else { "not connected" }, text("last_upload_at"));
+    println!(
+        "  collector: {}, last answer {}",
+        if view["connected"] == true { "connected" } else { "not connected" },
+        text("last_upload_at")
+    );
     if let Some(trouble) = view["upload_trouble"].as_str().filter(|t| !t.is_empty()) {
         println!("    {trouble}");
     }

@@ -35,11 +35,21 @@ pub struct Sample {
 pub enum Event {
     Message(Message),
     /// The outcome of one poll of `config.devices[device]`.
-    Poll { device: usize, result: PollResult, received: Now },
+    Poll {
+        device: usize,
+        result: PollResult,
+        received: Now,
+    },
     /// So many messages were acknowledged by the broker and then overwritten before they were read.
-    Overrun { messages: u64, received: Now },
+    Overrun {
+        messages: u64,
+        received: Now,
+    },
     /// A packet over the limit; its sender was disconnected.
-    TooLarge { bytes: u64, received: Now },
+    TooLarge {
+        bytes: u64,
+        received: Now,
+    },
     /// Wrong name or password.
     NotAdmitted,
 }

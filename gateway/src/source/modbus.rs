@@ -102,7 +102,8 @@ impl Poller {
                     let points = ReadPlan::split(&block, &self.device.points);
                     if points.len() > 1 {
                         tracing::warn!(device = %self.device.name, ?block, "the device refused a block; its points are read one by one");
-                        self.plan.blocks = self.plan.blocks.iter().flat_map(|b| if *b == block { points.clone() } else { vec![*b] }).collect();
+                        self.plan.blocks =
+                            self.plan.blocks.iter().flat_map(|b| if *b == block { points.clone() } else { vec![*b] }).collect();
                         points.into_iter().rev().for_each(|point| blocks.push_front(point));
                         continue;
                     }
@@ -169,7 +170,9 @@ pub async fn read(connection: &mut Context, block: Block, patience: Duration) ->
         Err(_) => Outcome::Timeout,
         Ok(Err(error)) => Outcome::Broken(error.to_string()),
         Ok(Ok(Err(exception))) => Outcome::Exception(u8::from(exception)),
-        Ok(Ok(Ok(Response::ReadHoldingRegisters(words) | Response::ReadInputRegisters(words)))) if words.len() == asked => Outcome::Words(words),
+        Ok(Ok(Ok(Response::ReadHoldingRegisters(words) | Response::ReadInputRegisters(words)))) if words.len() == asked => {
+            Outcome::Words(words)
+        }
         // Bits come in whole bytes.
         Ok(Ok(Ok(Response::ReadCoils(mut bits) | Response::ReadDiscreteInputs(mut bits)))) if bits.len() >= asked => {
             bits.truncate(asked);

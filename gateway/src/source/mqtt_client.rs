@@ -113,7 +113,10 @@ impl Subscriber {
     }
 
     fn note(&self, error: &ConnectionError) {
-        if let ConnectionError::MqttState(rumqttc::StateError::Deserialization(rumqttc::mqttbytes::Error::PayloadSizeLimitExceeded(bytes))) = error {
+        if let ConnectionError::MqttState(rumqttc::StateError::Deserialization(rumqttc::mqttbytes::Error::PayloadSizeLimitExceeded(
+            bytes,
+        ))) = error
+        {
             let bytes = u64::try_from(*bytes).unwrap_or(u64::MAX);
             self.feed.offer(Event::TooLarge { bytes, received: clock::now() });
         }

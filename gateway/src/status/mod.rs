@@ -16,7 +16,7 @@ use std::{
 use protocol::{GatewayStatus, SourceStatus, TimeQuality, Timestamp};
 
 pub use server::{ServeError, serve};
-pub use view::View;
+pub use view::{SourceView, View};
 
 use crate::{
     clock::{self, Now},

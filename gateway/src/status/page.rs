@@ -41,7 +41,8 @@ pub(super) fn html(view: &View) -> String {
     row(&mut out, "Version", view.version);
     out.push_str("</table><h2>Sources</h2><table><tr><th>Source</th><th>Kind</th><th>State</th><th>Last data</th><th>Readings</th><th>Last error</th></tr>");
     for source in &view.sources {
-        let state = if source.connected { "<span class=\"ok\">connected</span>" } else { "<span class=\"bad\">&#9888; not connected</span>" };
+        let state =
+            if source.connected { "<span class=\"ok\">connected</span>" } else { "<span class=\"bad\">&#9888; not connected</span>" };
         let _ = write!(
             out,
             "<tr><td>{}</td><td>{}</td><td>{state}</td><td>{}</td><td class=\"n\">{}</td><td>{}</td></tr>",

@@ -14,7 +14,10 @@ const UNWELCOME: Duration = Duration::from_secs(30);
 pub(super) enum Answer {
     Ack(BatchAck),
     /// The content was refused: sending the same again would be refused again.
-    Refused { status: u16, detail: String },
+    Refused {
+        status: u16,
+        detail: String,
+    },
     Wait(Wait),
 }
 
@@ -69,7 +72,9 @@ fn judge<E: std::fmt::Display>(status: u16, after: Option<Duration>, body: &[u8]
             );
             Answer::Wait(Wait { reason, after, at_least: UNWELCOME })
         }
-        _ => Answer::Wait(Wait { reason: format!("the collector answers {status} {}", problem_text(body)), after, at_least: Duration::ZERO }),
+        _ => {
+            Answer::Wait(Wait { reason: format!("the collector answers {status} {}", problem_text(body)), after, at_least: Duration::ZERO })
+        }
     }
 }
 

@@ -212,7 +212,13 @@ impl Uploader {
             self.complain(&reason);
             return Next::Wait(self.backoff.next(rand::random()));
         }
-        if !hold.is_zero() { Next::Wait(hold) } else if batch.more { Next::Again } else { Next::Idle }
+        if !hold.is_zero() {
+            Next::Wait(hold)
+        } else if batch.more {
+            Next::Again
+        } else {
+            Next::Idle
+        }
     }
 
     /// The collector misses entries before this batch. We always send from the oldest that we hold, and say so: either it can be served
@@ -244,7 +250,8 @@ impl Uploader {
         let now = clock::now().wall;
         if batch.records.is_empty() {
             let detail = format!("spool entry {} was refused by the collector", batch.first);
-            let loss = Loss { asset: None, signal: None, reason: LossReason::Rejected, count: 0, from: now, to: now.plus_micros(1), detail };
+            let loss =
+                Loss { asset: None, signal: None, reason: LossReason::Rejected, count: 0, from: now, to: now.plus_micros(1), detail };
             let _ = self.parts.dropped.send(Dropped::Loss(loss));
         } else {
             let _ = self.parts.dropped.send(Dropped::Records(batch.records, LossReason::Rejected));

@@ -143,7 +143,8 @@ impl Preparer {
         self.told = seq;
         tracing::error!(entry = seq, "a spool entry can't be read back");
         let detail = format!("spool entry {seq} could not be read back");
-        let loss = Loss { asset: None, signal: None, reason: LossReason::SpoolCorrupt, count: 0, from: now, to: now.plus_micros(1), detail };
+        let loss =
+            Loss { asset: None, signal: None, reason: LossReason::SpoolCorrupt, count: 0, from: now, to: now.plus_micros(1), detail };
         self.losses.push(loss);
     }
 }

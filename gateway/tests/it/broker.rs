@@ -38,7 +38,8 @@ async fn several_publishers_of_large_messages_are_held_back_and_lose_nothing() {
     let tuning = Tuning { broker_lane: LaneLimits { items: 1000, bytes: 1 << 20 }, segments: Some((1 << 20, 4)), hold_publishers: true };
     let app = fixture.start_tuned(&plain(), tuning).await;
     let address = broker_of(&app);
-    let publishers = (0..4).map(|i| tokio::spawn(async move { Publisher::new(&format!("press-{i}"), address).publish(padded(EACH, 1000)).await }));
+    let publishers =
+        (0..4).map(|i| tokio::spawn(async move { Publisher::new(&format!("press-{i}"), address).publish(padded(EACH, 1000)).await }));
     let mut acknowledged = 0;
     for publisher in publishers.collect::<Vec<_>>() {
         acknowledged += publisher.await.unwrap();

@@ -91,7 +91,20 @@ async fn the_status_page_answers_people_machines_and_prometheus() {
     assert_eq!(health.status().as_u16(), 200);
     let status: serde_json::Value = get("/status").await.unwrap().json().await.unwrap();
     assert_eq!((status["gateway"].as_str(), status["readings_total"].as_u64()), (Some("press-gw1"), Some(10)));
-    for key in ["boot_id", "version", "dropped_total", "duplicates_total", "open_windows", "uncommitted_records", "backlog_entries", "spool_bytes", "connected", "last_upload_at", "losses", "sources"] {
+    for key in [
+        "boot_id",
+        "version",
+        "dropped_total",
+        "duplicates_total",
+        "open_windows",
+        "uncommitted_records",
+        "backlog_entries",
+        "spool_bytes",
+        "connected",
+        "last_upload_at",
+        "losses",
+        "sources",
+    ] {
         assert!(!status[key].is_null(), "{key} is missing: {status}");
     }
     let metrics = get("/metrics").await.unwrap().text().await.unwrap();

@@ -62,9 +62,8 @@ impl Gateway {
 
     async fn drained(&self) {
         for _ in 0..12 {
-            let empty = |view: &serde_json::Value| {
-                view["open_windows"] == 0 && view["uncommitted_records"] == 0 && view["backlog_entries"] == 0
-            };
+            let empty =
+                |view: &serde_json::Value| view["open_windows"] == 0 && view["uncommitted_records"] == 0 && view["backlog_entries"] == 0;
             self.until("drained", empty).await;
             tokio::time::sleep(Duration::from_millis(100)).await;
         }

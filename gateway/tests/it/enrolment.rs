@@ -5,7 +5,11 @@ use std::{net::SocketAddr, os::unix::fs::PermissionsExt as _, path::Path, sync::
 use axum::{Json, Router, extract::State, http::StatusCode, routing::post};
 use axum_server::tls_rustls::RustlsConfig;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use gateway::{config::Config, enroll::{EnrollError, enroll}, pki};
+use gateway::{
+    config::Config,
+    enroll::{EnrollError, enroll},
+    pki,
+};
 use rcgen::{CertificateSigningRequestParams, DnType};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};

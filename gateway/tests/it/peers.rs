@@ -22,7 +22,10 @@ fn need(program: &str, check: &[&str], package: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn mosquitto_pub_publishes_json_and_plain_numbers() {
-    assert!(Path::new(MOSQUITTO_PUB).exists(), "this test needs {MOSQUITTO_PUB}: apt-get install -y mosquitto-clients (cargo xtask test does that)");
+    assert!(
+        Path::new(MOSQUITTO_PUB).exists(),
+        "this test needs {MOSQUITTO_PUB}: apt-get install -y mosquitto-clients (cargo xtask test does that)"
+    );
     let fixture = Fixture::with_collector().await;
     let number = "[[topic]]\ntemplate = \"{site}/{area}/{line}/{machine}/{signal}\"\npayload = \"number\"\n";
     let app = fixture.start(&format!("{BROKER}{JSON_TOPIC}{number}{QUICK}")).await;

@@ -42,7 +42,8 @@ impl Publisher {
         });
         let mut acknowledged = 0;
         while acknowledged < count {
-            let event = timeout(PATIENCE, self.events.poll()).await.expect("no more acknowledgements").expect("the broker closed the connection");
+            let event =
+                timeout(PATIENCE, self.events.poll()).await.expect("no more acknowledgements").expect("the broker closed the connection");
             acknowledged += u64::from(matches!(event, Event::Incoming(Incoming::PubAck(_))));
         }
         feeder.await.unwrap();
@@ -70,5 +71,7 @@ pub fn padded(count: u64, bytes: usize) -> impl Iterator<Item = (String, Vec<u8>
 
 /// Messages with a sequence of the source, beginning with `first`.
 pub fn sequenced(session: &str, first: u64, count: u64) -> Vec<(String, Vec<u8>)> {
-    (first..first + count).map(|n| (TOPIC.to_owned(), format!("{{\"session\":\"{session}\",\"seq\":{n},\"a\":{n},\"b\":1}}").into_bytes())).collect()
+    (first..first + count)
+        .map(|n| (TOPIC.to_owned(), format!("{{\"session\":\"{session}\",\"seq\":{n},\"a\":{n},\"b\":1}}").into_bytes()))
+        .collect()
 }
