@@ -104,6 +104,7 @@ pub struct App {
     /// Where the status page is served, if it is.
     pub status_listen: Option<SocketAddr>,
     shutdown: Arc<Shutdown>,
+    store: Arc<Store>,
     inbox: Inbox<Sample>,
     broker: Option<mqtt_broker::Broker>,
     sources: Vec<JoinHandle<()>>,
@@ -149,7 +150,7 @@ impl App {
         });
 
         let waker = inbox.clone();
-        let committer = Committer::start(store, fresh, move || waker.wake()).map_err(StartError::Thread)?;
+        let committer = Committer::start(Arc::clone(&store), fresh, move || waker.wake()).map_err(StartError::Thread)?;
         let parts = drive::Parts {
             config: Arc::clone(&config),
             pipeline,
@@ -169,7 +170,7 @@ impl App {
         let (broker, sources) = start_sources(&config, &tuning, &feeds, boot_id)?;
         notify::spawn_watchdog(Arc::clone(&board));
         let broker_listen = broker.as_ref().and_then(|broker| broker.listen);
-        Ok(Self { board, broker_listen, status_listen, shutdown, inbox, broker, sources, drive, uploader, finish_upload, status_end })
+        Ok(Self { board, broker_listen, status_listen, shutdown, store, inbox, broker, sources, drive, uploader, finish_upload, status_end })
     }
 
     /// Until the process is to end, by a signal or because something in it can't go on.
@@ -209,6 +210,8 @@ impl App {
             tracing::info!(backlog = self.board.backlog(), "the collector did not take the rest in time; it stays in the spool");
         }
         self.status_end.cancel();
+        let store = self.store;
+        let _ = tokio::task::spawn_blocking(move || store.close(Duration::from_secs(2))).await;
         match self.shutdown.failure() {
             Some(reason) => Err(EndError::Failed(reason)),
             None if clean => Ok(()),

@@ -42,27 +42,29 @@ impl Store {
     /// # Errors
     /// [`SpoolError`]: it could not be opened; there is no spool until a later call succeeds.
     pub fn reopen(&self, patience: Duration) -> Result<Option<OpenReport>, SpoolError> {
-        let old = self.lock().take();
-        if let Some(mut old) = old {
-            let deadline = Instant::now() + patience;
-            loop {
-                match Arc::try_unwrap(old) {
-                    Ok(spool) => {
-                        drop(spool);
-                        break;
-                    }
-                    Err(shared) if Instant::now() < deadline => old = shared,
-                    Err(shared) => {
-                        *self.lock() = Some(shared);
-                        return Ok(None);
-                    }
-                }
-                std::thread::sleep(Duration::from_millis(5));
-            }
+        if !self.close(patience) {
+            return Ok(None);
         }
         let (spool, report) = Spool::open(&self.directory, self.options.clone())?;
         *self.lock() = Some(Arc::new(spool));
         Ok(Some(report))
+    }
+
+    /// Closes the handle. Waits up to `patience` for others to let go of it; false if they did not (then it stays open).
+    pub fn close(&self, patience: Duration) -> bool {
+        let Some(mut handle) = self.lock().take() else { return true };
+        let deadline = Instant::now() + patience;
+        loop {
+            match Arc::try_unwrap(handle) {
+                Ok(_closed) => return true,
+                Err(shared) if Instant::now() < deadline => handle = shared,
+                Err(shared) => {
+                    *self.lock() = Some(shared);
+                    return false;
+                }
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Arc<Spool>>> {

@@ -170,11 +170,18 @@ export class MockPlant {
       ooe: null,
       teep: null,
       nee: null,
-      times: { all_s: all, planned_busy_s: planned, production_s: production, down_s: planned - production },
-      counts: { total, reject, rework: 0, good: total - reject },
-      losses: {},
+      times: { all_s: all, planned_operation_s: all, no_data_s: 0, planned_busy_s: planned, production_s: production, down_s: planned - production },
+      counts: { produced: total, good: total - reject, rejected: reject, reworked: 0 },
+      losses: {
+        breakdowns: this.timeIn(m, from, to, 'unplanned_stop') + this.timeIn(m, from, to, 'offline'),
+        setup_and_adjustments: this.timeIn(m, from, to, 'setup'),
+        minor_stops: this.timeIn(m, from, to, 'idle'),
+        reduced_speed: production - m.ideal * total,
+        process_defects: m.ideal * reject,
+        startup_rejects: 0,
+      },
       coverage: m.silentSince !== null && to > m.silentSince ? Math.max(0, (Math.max(from, m.silentSince) - from) / all) : 1,
-      flags: planned <= 0 ? ['no_planned_time'] : [],
+      flags: planned <= 0 ? ['nothing_planned'] : [],
     };
   }
 
@@ -286,7 +293,7 @@ export class MockPlant {
       }),
       shift: { name: shift.name, from: iso(shift.from), to: iso(shift.to) },
       oee,
-      parts: { produced: oee.counts.total, rejected: oee.counts.reject },
+      parts: { produced: oee.counts.produced, rejected: oee.counts.rejected },
       last_anomaly: this.anomalies(m, t - 6 * 3600, t).at(-1) ?? null,
     };
   }

@@ -141,6 +141,8 @@ function Inside(props: { session: Session; words: Translator; setLanguage: (l: L
   const place = route.page === 'machine' ? `machine/${route.asset}` : route.page;
   useEffect(() => {
     link?.subscribe(subscriptionOf(parseRoute(location.hash)));
+  }, [place, link]);
+  useEffect(() => {
     if (!loaded.current) {
       loaded.current = true;
       return;
@@ -149,7 +151,7 @@ function Inside(props: { session: Session; words: Translator; setLanguage: (l: L
     // A new page is announced by the focus moving to its heading; the overview may have missed what this machine's subscription left out.
     document.querySelector<HTMLElement>('main h1')?.focus({ preventScroll: true });
     if (route.page !== 'machine') plant.renew();
-  }, [place, link]);
+  }, [place]);
 
   const format = useMemo(
     () => new Format(LANGUAGES.find((l) => l.id === words.language)?.locale ?? 'en-GB', knownZone(session.timezone)),

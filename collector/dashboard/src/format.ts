@@ -82,12 +82,16 @@ export class Format {
     return `${this.value(size, u === 0 || size >= 100 ? 0 : 1)}${NARROW}${units[u]}`;
   }
 
-  /** A length of time in its two largest parts: "1 h 05 min", "3 min 20 s", "0.4 s". */
+  /** A length of time in its two largest parts: "1 h 05 min", "3 min 20 s", "1.4 s", "21 ms". */
   duration(seconds: number | null | undefined): string {
     if (typeof seconds !== 'number' || !Number.isFinite(seconds)) return UNKNOWN;
     const sign = seconds < 0 ? '−' : '';
     const s = Math.abs(seconds);
-    if (s < 9.95) return `${sign}${this.value(s, s < 0.0005 ? 0 : 1)}${NARROW}s`;
+    if (s < 0.9995) {
+      const ms = Math.round(s * 1000);
+      return ms === 0 ? `0${NARROW}s` : `${sign}${ms}${NARROW}ms`;
+    }
+    if (s < 9.95) return `${sign}${this.value(s, Math.abs(s - Math.round(s)) < 0.05 ? 0 : 1)}${NARROW}s`;
     const whole = Math.round(s);
     if (whole < 60) return `${sign}${whole}${NARROW}s`;
     const two = (n: number) => String(n).padStart(2, '0');

@@ -22,15 +22,26 @@ export interface SignalValue {
   quality: Quality | null;
 }
 
-/** Only what is used here; the body holds more. Every number may be null. */
+/** The six big losses, in seconds. */
+export interface Losses {
+  breakdowns: number | null;
+  setup_and_adjustments: number | null;
+  minor_stops: number | null;
+  reduced_speed: number | null;
+  process_defects: number | null;
+  startup_rejects: number | null;
+}
+
+/** Only what is used here; the body holds more. */
 export interface Oee {
   availability: number | null;
   performance: number | null;
   quality: number | null;
   oee: number | null;
-  times?: Record<string, number | null>;
-  counts?: Record<string, number | null>;
-  losses?: Record<string, number | null>;
+  times?: { planned_operation_s?: number; no_data_s?: number; planned_busy_s: number; production_s: number };
+  counts?: { produced: number; good: number; rejected: number; reworked: number };
+  losses?: Losses;
+  /** Share of the planned time for which there was data; the ratios speak of that share only. */
   coverage?: number | null;
   flags?: string[];
 }
@@ -81,6 +92,7 @@ export interface Gateway {
   online: boolean;
   last_seen: string | null;
   enrolled_at: string | null;
+  revoked_at?: string | null;
   version: string | null;
   boot_id: string | number | null;
   started_at: string | null;

@@ -7,14 +7,20 @@ import type { Period } from '../model/range.ts';
 import { useApp } from '../state/context.ts';
 import { FACTORS } from '../ui/kpi.tsx';
 
-export function HourBars(props: { buckets: OeeAnswer['buckets']; chosen: Period | null; now: number; choose: (bucket: OeeAnswer['buckets'][number]) => void }) {
+const HOUR_MS = 3_600_000;
+
+export function HourBars(props: { buckets: OeeAnswer['buckets']; shift: Period; chosen: Period | null; choose: (bucket: OeeAnswer['buckets'][number]) => void }) {
   const { words, format } = useApp();
   const { t } = words;
+  // Each hour stands below its place in the strip of states; the one that runs takes the room that it will have.
+  const last = props.buckets.at(-1);
+  const end = last ? Math.min(props.shift.to, (Math.floor(Date.parse(last.from) / HOUR_MS) + 1) * HOUR_MS) : props.shift.from;
   return (
     <ol class="hours">
-      {props.buckets.map((b) => {
+      {props.buckets.map((b, i) => {
         const from = Date.parse(b.from);
         const to = Date.parse(b.to);
+        const room = (i === props.buckets.length - 1 ? end : to) - from;
         const oee = finite(b.oee?.oee);
         const share = (v: number | null) => `${Math.max(0, Math.min(1, v ?? 0)) * 100}%`;
         const spoken = [
@@ -22,7 +28,7 @@ export function HourBars(props: { buckets: OeeAnswer['buckets']; chosen: Period 
           ...FACTORS.map(({ name }) => `${t(`kpi.${name}`)} ${format.percent(b.oee?.[name])}`),
         ].join(', ');
         return (
-          <li key={b.from}>
+          <li key={b.from} style={{ flexGrow: String(room / HOUR_MS) }}>
             <button
               type="button"
               class={`hour ${oee === null ? 'unknown' : ''}`}
@@ -48,6 +54,7 @@ export function HourBars(props: { buckets: OeeAnswer['buckets']; chosen: Period 
           </li>
         );
       })}
+      {end < props.shift.to && <li class="rest" style={{ flexGrow: String((props.shift.to - end) / HOUR_MS) }} aria-hidden="true" />}
     </ol>
   );
 }

@@ -143,7 +143,7 @@ type Latest = { current: { props: ChartProps; format: Format } };
 
 function options(latest: Latest, readout: { current: HTMLSpanElement | null }): uPlot.Options {
   const zone = latest.current.format.timeZone;
-  const axisFont = '12px system-ui, "Segoe UI", Roboto, "Liberation Sans", Arial, sans-serif';
+  const axisFont = '12px Inter, -apple-system, BlinkMacSystemFont, "Segoe UI", Roboto, "Noto Sans", "Liberation Sans", Arial, sans-serif';
   const hidden = { points: { show: false }, stroke: 'transparent', width: 0 };
   return {
     width: 300,
@@ -178,7 +178,7 @@ function options(latest: Latest, readout: { current: HTMLSpanElement | null }): 
         font: axisFont,
         size: Y_AXIS_PX,
         gap: 6,
-        space: 34,
+        space: 26,
         values: (_u, splits) => {
           const [a = 0, b = 1] = splits;
           const digits = Math.max(0, Math.min(6, -Math.floor(Math.log10(Math.abs(b - a) || 1) + 1e-9)));
@@ -197,7 +197,7 @@ function options(latest: Latest, readout: { current: HTMLSpanElement | null }): 
       sync: { key: SYNC_KEY, setSeries: false, scales: ['x', null] },
       drag: { x: true, y: false, setScale: false, dist: 6 },
       y: false,
-      points: { size: 7, show: (u, i) => (i === 3 ? cursorPoint(u) : document.createElement('i')) },
+      points: { size: 7, show: (_u, i) => (i === 3 ? cursorPoint() : document.createElement('i')) },
       bind: {
         dblclick: () => () => {
           latest.current.props.onReset();
@@ -233,10 +233,9 @@ function roomy(min: number | null, max: number | null): [number, number] {
   return [min >= 0 ? Math.max(0, low) : low, middle + span * 0.66];
 }
 
-function cursorPoint(u: uPlot): HTMLElement {
+function cursorPoint(): HTMLElement {
   const dot = document.createElement('div');
   dot.className = 'cursor-dot';
-  void u;
   return dot;
 }
 

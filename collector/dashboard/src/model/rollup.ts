@@ -14,6 +14,9 @@ export interface Sums {
   idealS: number;
   /** Ideal cycle time times good parts. */
   effectiveS: number;
+  /** Planned time, and the part of it for which there was data. */
+  operationS: number;
+  knownS: number;
   produced: number;
   rejected: number;
   /** Machines that had something to add. */
@@ -28,6 +31,7 @@ export interface RollUp extends Sums {
   lostStopsS: number;
   lostSpeedS: number;
   lostRejectsS: number;
+  coverage: number | null;
 }
 
 export function finite(value: number | null | undefined): number | null {
@@ -36,16 +40,16 @@ export function finite(value: number | null | undefined): number | null {
 
 /** Parts of a machine in the shift so far; the OEE's own counts come first because they belong to the same period as its times. */
 export function partsOf(oee: Oee | null, parts: Asset['parts']): { produced: number | null; rejected: number | null } {
-  const counts = oee?.counts ?? {};
-  const produced = finite(counts['total'] ?? counts['total_count'] ?? counts['produced'] ?? parts?.produced);
-  const rejected = finite(counts['reject'] ?? counts['reject_count'] ?? counts['rejected'] ?? parts?.rejected);
-  return { produced, rejected };
+  return {
+    produced: finite(oee?.counts?.produced ?? parts?.produced),
+    rejected: finite(oee?.counts?.rejected ?? parts?.rejected),
+  };
 }
 
 /** What one machine adds; `null` if nothing was planned or nothing is known. */
 export function sumsOf(oee: Oee | null, parts: Asset['parts'], idealCycleS: number | null): Sums | null {
-  const plannedS = finite(oee?.times?.['planned_busy_s']);
-  const productionS = finite(oee?.times?.['production_s']);
+  const plannedS = finite(oee?.times?.planned_busy_s);
+  const productionS = finite(oee?.times?.production_s);
   if (oee === null || plannedS === null || productionS === null || plannedS <= 0) return null;
   const counted = partsOf(oee, parts);
   const produced = counted.produced ?? 0;
@@ -53,12 +57,15 @@ export function sumsOf(oee: Oee | null, parts: Asset['parts'], idealCycleS: numb
   const performance = finite(oee.performance);
   // The collector's performance already holds several ideal cycles in one shift.
   const idealS = performance !== null ? performance * productionS : (finite(idealCycleS) ?? 0) * produced;
-  const effectiveS = produced > 0 ? (idealS * (produced - rejected)) / produced : 0;
-  return { plannedS, productionS, idealS, effectiveS, produced, rejected, machines: 1 };
+  const good = finite(oee.counts?.good) ?? produced - rejected;
+  const effectiveS = produced > 0 ? (idealS * good) / produced : 0;
+  const operationS = finite(oee.times?.planned_operation_s) ?? plannedS;
+  const knownS = operationS - (finite(oee.times?.no_data_s) ?? 0);
+  return { plannedS, productionS, idealS, effectiveS, operationS, knownS, produced, rejected, machines: 1 };
 }
 
 export function rollUp(items: Iterable<Pick<Asset, 'oee' | 'parts' | 'ideal_cycle_time_s'>>): RollUp {
-  const sum: Sums = { plannedS: 0, productionS: 0, idealS: 0, effectiveS: 0, produced: 0, rejected: 0, machines: 0 };
+  const sum: Sums = { plannedS: 0, productionS: 0, idealS: 0, effectiveS: 0, operationS: 0, knownS: 0, produced: 0, rejected: 0, machines: 0 };
   for (const item of items) {
     const one = sumsOf(item.oee, item.parts, item.ideal_cycle_time_s);
     if (one === null) continue;
@@ -74,6 +81,7 @@ export function rollUp(items: Iterable<Pick<Asset, 'oee' | 'parts' | 'ideal_cycl
     lostStopsS: sum.plannedS - sum.productionS,
     lostSpeedS: sum.productionS - sum.idealS,
     lostRejectsS: sum.idealS - sum.effectiveS,
+    coverage: ratio(sum.knownS, sum.operationS),
   };
 }
 

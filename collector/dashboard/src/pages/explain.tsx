@@ -21,11 +21,11 @@ export function Explain(props: { what: Explained; spans: TimeSpan[]; ideal: numb
   const { t, n } = words;
   const { what } = props;
   const oee = what.oee;
-  const production = finite(oee?.times?.['production_s']);
-  const planned = finite(oee?.times?.['planned_busy_s']);
+  const production = finite(oee?.times?.production_s);
+  const planned = finite(oee?.times?.planned_busy_s);
   const performance = finite(oee?.performance);
   const parts = partsOf(oee, what.parts);
-  const good = parts.produced === null || parts.rejected === null ? null : parts.produced - parts.rejected;
+  const good = finite(oee?.counts?.good) ?? (parts.produced === null || parts.rejected === null ? null : parts.produced - parts.rejected);
   const name =
     what.kind === 'shift'
       ? t('explain.shift')

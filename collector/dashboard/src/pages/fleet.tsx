@@ -5,7 +5,7 @@ import { api } from '../api/client.ts';
 import type { Gateway, Loss } from '../api/types.ts';
 import { UNKNOWN } from '../format.ts';
 import { useApp, useNow, usePlant } from '../state/context.ts';
-import { StateMark } from '../ui/marks.tsx';
+import { StateMark, WarnMark } from '../ui/marks.tsx';
 
 /** The clock skew from which an alarm is raised. */
 const SKEW_LIMIT_S = 5;
@@ -81,13 +81,15 @@ function Strip({ gateways, now }: { gateways: Gateway[]; now: number }) {
   const { words, format } = useApp();
   const { t, n } = words;
   const sum = (pick: (g: Gateway) => number | null) => gateways.reduce((all, g) => all + (pick(g) ?? 0), 0);
-  const online = gateways.filter((g) => g.online).length;
+  // A revoked gateway is meant to be silent.
+  const wanted = gateways.filter((g) => !g.revoked_at);
+  const online = wanted.filter((g) => g.online).length;
   const rate = useRate(sum((g) => g.readings_stored ?? g.readings_total));
   const lost = sum(lossTotal);
   const backlog = sum((g) => g.backlog_entries);
   const duplicates = sum((g) => g.duplicates_total);
   const wrong: string[] = [];
-  const offline = gateways.length - online;
+  const offline = wanted.length - online;
   if (offline > 0) wrong.push(n('fleet.offline', offline));
   const quiet = gateways.reduce((c, g) => c + (g.online ? (g.sources ?? []).filter((s) => !s.connected || sourceQuiet(s.last_data_at, now)).length : 0), 0);
   if (quiet > 0) wrong.push(n('fleet.sources_bad', quiet));
@@ -98,14 +100,14 @@ function Strip({ gateways, now }: { gateways: Gateway[]; now: number }) {
       <section class="panel status">
         <h2>{t('fleet.online')}</h2>
         <p class="big num" data-testid="online">
-          {online} <small>{t('plant.of', { n: gateways.length })}</small>
+          {online} <small>{t('plant.of', { n: wanted.length })}</small>
         </p>
         <p class={`verdict small ${wrong.length ? 'bad' : ''}`}>
           {wrong.length === 0
             ? t('fleet.well')
             : wrong.map((w) => (
                 <span key={w} class="stale">
-                  <StateMark state="stale" />
+                  <WarnMark />
                   {w}
                 </span>
               ))}
@@ -123,7 +125,7 @@ function Strip({ gateways, now }: { gateways: Gateway[]; now: number }) {
       <section class="panel">
         <h2>{t('fleet.lost')}</h2>
         <p class={`big num ${lost > 0 ? 'warn' : ''}`} data-testid="lost">
-          {lost > 0 && <StateMark state="stale" />}
+          {lost > 0 && <WarnMark />}
           {format.count(lost)}
         </p>
         <p class="sub">{lost > 0 ? t('fleet.lost_hint') : t('fleet.no_losses')}</p>
@@ -148,7 +150,7 @@ function GatewayCard({ gateway: g, now }: { gateway: Gateway; now: number }) {
   const losses = Object.entries(g.losses ?? {})
     .filter(([, count]) => count > 0)
     .sort((a, b) => b[1] - a[1]);
-  const state = g.online ? 'online' : seen === null ? 'never' : 'offline';
+  const state = g.revoked_at ? 'revoked' : g.online ? 'online' : seen === null ? 'never' : 'offline';
   const skewed = Math.abs(g.skew_s ?? 0) > SKEW_LIMIT_S;
   const lagging = (g.oldest_unsent_age_s ?? 0) > LAG_LIMIT_S;
   const time = (text: string | null) => (text === null ? UNKNOWN : format.moment(Date.parse(text), now));
@@ -186,7 +188,7 @@ function GatewayCard({ gateway: g, now }: { gateway: Gateway; now: number }) {
           <div key={f.label} class={f.warn ? 'warn' : ''}>
             <dt>{f.label}</dt>
             <dd class="num">
-              {f.warn && <StateMark state="stale" />}
+              {f.warn && <WarnMark />}
               {f.value}
               {f.more && <span class="sub">{f.more}</span>}
             </dd>
@@ -215,7 +217,7 @@ function GatewayCard({ gateway: g, now }: { gateway: Gateway; now: number }) {
             <thead>
               <tr>
                 <th>{t('fleet.source')}</th>
-                <th>{t('fleet.kind')}</th>
+                <th class="wide-only">{t('fleet.kind')}</th>
                 <th>{t('fleet.source_state')}</th>
                 <th>{t('fleet.last_data')}</th>
               </tr>
@@ -226,8 +228,10 @@ function GatewayCard({ gateway: g, now }: { gateway: Gateway; now: number }) {
                 const bad = !s.connected || sourceQuiet(s.last_data_at, now);
                 return (
                   <tr key={s.name} class={bad ? 'warn' : ''}>
-                    <td>{s.name}</td>
-                    <td>{words.word('source', s.kind)}</td>
+                    <td>
+                      {s.name} <span class="sub phone-only">{words.word('source', s.kind)}</span>
+                    </td>
+                    <td class="wide-only">{words.word('source', s.kind)}</td>
                     <td>
                       <span class="with-mark">
                         <StateMark state={s.connected ? (bad ? 'stale' : 'producing') : 'offline'} />

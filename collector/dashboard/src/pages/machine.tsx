@@ -20,6 +20,7 @@ import { Explain, type Explained } from './explain.tsx';
 
 const DEFAULT_SHIFT_MS = 28_800_000;
 const ANOMALIES_LISTED = 50;
+const LOSSES = ['breakdowns', 'setup_and_adjustments', 'minor_stops', 'reduced_speed', 'process_defects', 'startup_rejects'] as const;
 
 export default function Machine({ asset: path, view }: { asset: string; view: View }) {
   const { words } = useApp();
@@ -128,7 +129,7 @@ function Known({ asset, view }: { asset: Asset; view: View }) {
         {oee.answer && (
           <HourBars
             buckets={oee.answer.buckets}
-            now={now}
+            shift={strip}
             chosen={shown?.kind === 'hour' ? shown : null}
             choose={(b) => {
               const [from, to] = [Date.parse(b.from), Date.parse(b.to)];
@@ -181,7 +182,7 @@ function KpiPanel({ asset, open, onOpen }: { asset: Asset; open: boolean; onOpen
   const oee: Oee | null = asset.oee;
   const parts = partsOf(oee, asset.parts);
   const coverage = finite(oee?.coverage);
-  const good = parts.produced === null || parts.rejected === null ? null : parts.produced - parts.rejected;
+  const good = finite(oee?.counts?.good) ?? (parts.produced === null || parts.rejected === null ? null : parts.produced - parts.rejected);
   return (
     <section class="panel kpis" aria-labelledby="kpi-title">
       <h2 id="kpi-title">{t('machine.this_shift')}</h2>
@@ -212,6 +213,7 @@ function KpiPanel({ asset, open, onOpen }: { asset: Asset; open: boolean; onOpen
           </span>
         </div>
       </div>
+      <SixLosses oee={oee} />
       {coverage !== null && coverage < 0.995 && <p class="note">{t('kpi.coverage', { share: format.percent(coverage, 0) })}</p>}
       {(oee?.flags ?? []).map((flag) => {
         const text = words.known('flag', flag);
@@ -222,6 +224,43 @@ function KpiPanel({ asset, open, onOpen }: { asset: Asset; open: boolean; onOpen
         );
       })}
     </section>
+  );
+}
+
+/** What the shift lost so far, by the six big losses, as shares of the planned time. */
+function SixLosses({ oee }: { oee: Oee | null }) {
+  const { words, format } = useApp();
+  const planned = finite(oee?.times?.planned_busy_s);
+  if (!oee?.losses || planned === null || planned <= 0) return null;
+  const parts = LOSSES.map((id) => ({ id, s: Math.max(0, finite(oee.losses?.[id]) ?? 0) }));
+  const lost = parts.reduce((sum, p) => sum + p.s, 0);
+  let x = 0;
+  return (
+    <div class="six">
+      <p class="label">
+        {words.t('loss6.title')}: <span class="num">{words.t('loss6.of', { lost: format.duration(lost), planned: format.duration(planned) })}</span>
+      </p>
+      <svg class="lost-bar" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">
+        <rect class="track" width="100" height="8" />
+        {parts.map(({ id, s }) => {
+          const width = (s / planned) * 100;
+          const at = x;
+          x += width;
+          return <rect key={id} class={id} x={at} width={Math.min(width, Math.max(0, 100 - at))} height="8" />;
+        })}
+      </svg>
+      <ul class="legend">
+        {parts
+          .filter((p) => p.s > 0)
+          .map(({ id, s }) => (
+            <li key={id}>
+              <i class={`swatch ${id}`} />
+              <span>{words.t(`loss6.${id}`)}</span>
+              <span class="num">{format.duration(s)}</span>
+            </li>
+          ))}
+      </ul>
+    </div>
   );
 }
 

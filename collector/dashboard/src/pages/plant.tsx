@@ -184,6 +184,7 @@ function CostPanels({ assets }: { assets: Asset[] }) {
           {format.percent(sums.oee)}
         </a>
         <FactorList ratios={sums} />
+        {sums.coverage !== null && sums.coverage < 0.995 && <p class="sub">{t('kpi.coverage', { share: format.percent(sums.coverage, 0) })}</p>}
       </section>
       <section class="panel cost" aria-labelledby="cost-title">
         <h2 id="cost-title">{t('plant.cost')}</h2>

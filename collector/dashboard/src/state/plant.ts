@@ -11,6 +11,7 @@ const KEPT_ANOMALIES = 100;
 const ANOMALY_DAYS_MS = 86_400_000;
 /** Listeners hear of changes at most this often. */
 const NOTIFY_EVERY_MS = 200;
+const RENEW_EVERY_MS = 3_000;
 /** Smaller differences between the collector's clock and ours are noise of the network. */
 const CLOCK_NOISE_MS = 250;
 
@@ -28,6 +29,8 @@ export class Plant {
   private clockOffsetMs = 0;
   private changeListeners = new Set<() => void>();
   private messageListeners = new Set<(message: ServerMessage) => void>();
+  private renewedAt = 0;
+  private renewTimer: ReturnType<typeof setTimeout> | null = null;
   private notifyTimer: ReturnType<typeof setTimeout> | null = null;
   private collator = new Intl.Collator('en', { numeric: true });
 
@@ -78,8 +81,17 @@ export class Plant {
     }
   }
 
-  /** Something may have been missed. */
+  /** Something may have been missed. However often that is said, it is fetched now and then only. */
   renew(): void {
+    const wait = this.renewedAt + RENEW_EVERY_MS - Date.now();
+    if (wait > 0) {
+      this.renewTimer ??= setTimeout(() => {
+        this.renewTimer = null;
+        this.renew();
+      }, wait);
+      return;
+    }
+    this.renewedAt = Date.now();
     this.generation++;
     this.load(true).catch(() => {});
   }

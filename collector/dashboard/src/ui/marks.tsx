@@ -126,6 +126,11 @@ export function HealthMark({ health }: { health: Health }) {
   }
 }
 
+/** For numbers that are not as they should be. */
+export function WarnMark() {
+  return <SeverityMark severity="high" />;
+}
+
 /** The wheel and the race. */
 export function Logo() {
   return (

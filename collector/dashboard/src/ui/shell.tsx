@@ -26,12 +26,12 @@ export function Preferences({ words, setLanguage }: { words: Translator; setLang
   const label = words.t('app.theme', { theme: words.t(`app.theme.${theme}`) });
   return (
     <>
-      <label class="language">
+      <label class="language" title={words.t('app.language')}>
         <span class="sr">{words.t('app.language')}</span>
         <select value={words.language} onChange={(e) => setLanguage(e.currentTarget.value as Language)}>
           {LANGUAGES.map((l) => (
-            <option key={l.id} value={l.id} lang={l.id}>
-              {l.name}
+            <option key={l.id} value={l.id} lang={l.id} aria-label={l.name}>
+              {l.short}
             </option>
           ))}
         </select>
@@ -151,7 +151,7 @@ function Banner() {
     text = link.lastAlive !== null && since !== null ? t('link.banner.down', { time: time(since) }) : t('link.banner.down_never');
   }
   // The announcement changes with the state, not with each second.
-  const spoken = state === 'live' || state === 'starting' ? t(`link.say.${state}`) : text.replace(/\d+\u202f?s/g, '');
+  const spoken = state === 'live' || state === 'starting' ? t(`link.say.${state}`) : `${t(`link.${state}`)}. ${state === 'stale' ? '' : text}`;
   return (
     <>
       <p class="sr" role="status" aria-live="polite" data-testid="link-say">

@@ -3,13 +3,13 @@
 use std::{
     collections::HashMap,
     future::Future,
-    net::{SocketAddr, TcpListener},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rumqttd::ServerSettings;
@@ -25,6 +25,8 @@ const HIGH_WATER_PERCENT: u8 = 50;
 const LOW_WATER_PERCENT: u8 = 25;
 /// How often a held thread looks whether it may go on.
 const HOLD: Duration = Duration::from_millis(2);
+/// A listener is up within this.
+const LISTENING: Duration = Duration::from_secs(5);
 
 /// A running listener with all its connections.
 pub(super) struct Server {
@@ -57,13 +59,13 @@ where
     let runtime = runtime.map_err(|source| BrokerError::Thread { what: "server", source })?;
     let stop = Arc::new(Notify::new());
     let (stopped, gate, feed) = (Arc::clone(&stop), Arc::clone(gate), feed.clone());
-    let name = settings.name.clone();
+    let (name, listen) = (settings.name.clone(), settings.listen);
     let body = move || {
         watch::observe(feed.clone(), || {
             runtime.block_on(async {
                 tokio::select! {
                     () = stopped.notified() => {}
-                    () = serve(settings) => {}
+                    () = serve(settings) => feed.fatal("the MQTT broker's listener ended".into()),
                     () = gate.hold_when_asked(&feed) => {}
                 }
             });
@@ -72,7 +74,25 @@ where
         });
     };
     let thread = std::thread::Builder::new().name(name).spawn(body);
-    Ok(Server { stop, thread: thread.map_err(|source| BrokerError::Thread { what: "server", source })? })
+    let thread = thread.map_err(|source| BrokerError::Thread { what: "server", source })?;
+    await_listening(listen)?;
+    Ok(Server { stop, thread })
+}
+
+/// rumqttd does not tell when it listens: a connection does.
+fn await_listening(listen: SocketAddr) -> Result<(), BrokerError> {
+    let deadline = Instant::now() + LISTENING;
+    loop {
+        let mut target = listen;
+        if target.ip().is_unspecified() {
+            target.set_ip(if target.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+        }
+        match TcpStream::connect_timeout(&target, LISTENING) {
+            Ok(_) => return Ok(()),
+            Err(source) if Instant::now() >= deadline => return Err(BrokerError::Listen { listen, source }),
+            Err(_) => std::thread::sleep(Duration::from_millis(5)),
+        }
+    }
 }
 
 /// Holds the servers' threads back while the lane is crowded, and tells the link when to come to an end.
