@@ -8,7 +8,6 @@ import { Format, knownZone } from './format.ts';
 import { type Language, LANGUAGES } from './i18n/catalogue.ts';
 import { preferred, Translator } from './i18n/translate.ts';
 import { LiveLink, type Subscription } from './live/socket.ts';
-import { Fleet } from './pages/fleet.tsx';
 import { Login } from './pages/login.tsx';
 import { PlantPage } from './pages/plant.tsx';
 import type { View } from './model/range.ts';
@@ -18,7 +17,7 @@ import { Plant } from './state/plant.ts';
 import { storedLanguage, storeLanguage } from './state/settings.ts';
 import { Shell } from './ui/shell.tsx';
 
-const SESSION_RETRY_MS = 3_000;
+const RETRY_MS = 3_000;
 
 type Entry = { kind: 'asking' } | { kind: 'unreachable'; reason: string } | { kind: 'out' } | { kind: 'in'; session: Session };
 
@@ -49,7 +48,7 @@ export function App() {
   }, [ask]);
   useEffect(() => {
     if (entry.kind !== 'unreachable') return;
-    const timer = setTimeout(() => void ask(), SESSION_RETRY_MS);
+    const timer = setTimeout(() => void ask(), RETRY_MS);
     return () => clearTimeout(timer);
   }, [entry, ask]);
 
@@ -73,29 +72,32 @@ export function App() {
   );
 }
 
-type MachinePage = ComponentType<{ asset: string; view: View }>;
-let machinePage: MachinePage | null = null;
-
-/** The charts are half of the code: they come after the overview, but before anyone asks, as the link may be bad by then. */
-function useMachinePage(): MachinePage | null {
-  const [page, setPage] = useState<MachinePage | null>(() => machinePage);
-  useEffect(() => {
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const load = () =>
-      import('./pages/machine.tsx').then(
-        (m) => {
-          machinePage = m.default;
-          setPage(() => m.default);
-        },
-        () => {
-          timer = setTimeout(load, SESSION_RETRY_MS);
-        },
-      );
-    if (machinePage === null) void load();
-    return () => clearTimeout(timer);
-  }, []);
-  return page;
+/** A page in a file of its own: fetched after the overview, but before anyone asks for it, as the link may be bad by then. */
+function later<P>(load: () => Promise<{ default: ComponentType<P> }>): () => ComponentType<P> | null {
+  let page: ComponentType<P> | null = null;
+  return () => {
+    const [known, setKnown] = useState<ComponentType<P> | null>(() => page);
+    useEffect(() => {
+      if (page !== null) return;
+      let timer: ReturnType<typeof setTimeout> | undefined;
+      const attempt = () =>
+        load().then(
+          (file) => {
+            page = file.default;
+            setKnown(() => file.default);
+          },
+          () => {
+            timer = setTimeout(attempt, RETRY_MS);
+          },
+        );
+      void attempt();
+      return () => clearTimeout(timer);
+    }, []);
+    return known;
+  };
 }
+const useMachinePage = later<{ asset: string; view: View }>(() => import('./pages/machine.tsx'));
+const useFleetPage = later<object>(() => import('./pages/fleet.tsx'));
 
 function subscriptionOf(route: Route): Subscription {
   // Window summaries of a whole plant are many: only the machine that is looked at sends them.
@@ -116,6 +118,7 @@ function Inside(props: { session: Session; words: Translator; setLanguage: (l: L
   const [link, setLink] = useState<LiveLink | null>(null);
 
   const Machine = useMachinePage();
+  const Fleet = useFleetPage();
   const loaded = useRef(false);
   useEffect(() => {
     const url = new URL('ws', document.baseURI);
@@ -163,9 +166,9 @@ function Inside(props: { session: Session; words: Translator; setLanguage: (l: L
     <AppContext.Provider value={app}>
       <Shell page={route.page} setLanguage={props.setLanguage} logOut={props.logOut}>
         {route.page === 'plant' && <PlantPage filter={route.filter} only={route.only} />}
-        {route.page === 'machine' &&
-          (Machine === null ? <p class="wait">{words.t('app.loading')}</p> : <Machine key={route.asset} asset={route.asset} view={route.view} />)}
-        {route.page === 'fleet' && <Fleet />}
+        {route.page === 'machine' && Machine !== null && <Machine key={route.asset} asset={route.asset} view={route.view} />}
+        {route.page === 'fleet' && Fleet !== null && <Fleet />}
+        {((route.page === 'machine' && Machine === null) || (route.page === 'fleet' && Fleet === null)) && <p class="wait">{words.t('app.loading')}</p>}
       </Shell>
     </AppContext.Provider>
   );

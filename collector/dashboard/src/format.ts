@@ -95,11 +95,12 @@ export class Format {
     const whole = Math.round(s);
     if (whole < 60) return `${sign}${whole}${NARROW}s`;
     const two = (n: number) => String(n).padStart(2, '0');
-    if (whole < 3600) return `${sign}${Math.floor(whole / 60)}${NARROW}min ${two(whole % 60)}${NARROW}s`;
+    const parts = (all: number, base: number, large: string, small: string) =>
+      `${sign}${Math.floor(all / base)}${NARROW}${large}${all % base === 0 ? '' : ` ${two(all % base)}${NARROW}${small}`}`;
+    if (whole < 3600) return parts(whole, 60, 'min', 's');
     const minutes = Math.round(s / 60);
-    if (minutes < 1440) return `${sign}${Math.floor(minutes / 60)}${NARROW}h ${two(minutes % 60)}${NARROW}min`;
-    const hours = Math.round(s / 3600);
-    return `${sign}${Math.floor(hours / 24)}${NARROW}d ${two(hours % 24)}${NARROW}h`;
+    if (minutes < 1440) return parts(minutes, 60, 'h', 'min');
+    return parts(Math.round(s / 3600), 24, 'd', 'h');
   }
 
   /** Age in one part, for tight places: "now", "12 s", "3 min", "2 h". */

@@ -16,7 +16,7 @@ const LOSSES_LISTED = 100;
 const DAY_MS = 86_400_000;
 const RATE_OVER_MS = 10_000;
 
-export function Fleet() {
+export default function Fleet() {
   const { words } = useApp();
   const plant = usePlant();
   const now = useNow();

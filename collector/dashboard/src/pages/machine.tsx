@@ -373,6 +373,9 @@ function Charts(props: {
         <span class="key">
           <i class="swatch state-unplanned_stop" /> {words.word('state', 'unplanned_stop')}
         </span>
+        <span class="key">
+          <i class="swatch waiting" /> {t('plant.waiting_hint')}
+        </span>
       </p>
       {history.error && <p class="note bad">{t('app.failed', { reason: history.error })}</p>}
       <p id="chart-hint" class="sr">

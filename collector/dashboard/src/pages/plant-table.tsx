@@ -218,6 +218,7 @@ class Row extends Component<RowProps> {
           role="cell"
           title={newest === null ? undefined : t('col.age_title', { time: format.moment(newest, now) })}
         >
+          <span class="label">{t('col.age')}</span>
           {newest === null ? UNKNOWN : format.age(now - newest)}
         </span>
       </div>
