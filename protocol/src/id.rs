@@ -165,3 +165,76 @@ fn check_signal(text: &str) -> Result<(), IdError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_gateway_id_is_a_host_name_label() {
+        for good in ["a", "press-gw1", "0", "a--b", &"x".repeat(63)] {
+            assert_eq!(GatewayId::new(good).unwrap().as_str(), good);
+        }
+        assert!(matches!(GatewayId::new(""), Err(IdError::Empty { .. })));
+        assert!(matches!(GatewayId::new(&"x".repeat(64)), Err(IdError::TooLong { len: 64, max: 63, .. })));
+        for bad in ["-a", "a-", "-", "Press", "a_b", "a.b", "a b", "ä", "a\n", "a/b"] {
+            assert!(matches!(GatewayId::new(bad), Err(IdError::BadCharacter { .. })), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn an_asset_path_has_four_parts() {
+        let asset = AssetPath::new("plant1/Press-Shop/line_2/press.7").unwrap();
+        assert_eq!(asset.parts(), ["plant1", "Press-Shop", "line_2", "press.7"]);
+        assert_eq!(asset.machine(), "press.7");
+        for bad in ["a", "a/b/c", "a/b/c/d/e", "/a/b/c", "a/b/c/", "a//c/d", "///"] {
+            assert!(matches!(AssetPath::new(bad), Err(IdError::NotFourParts { .. })), "{bad:?}");
+        }
+        for bad in ["a/b/c/d e", "a/b/c/ü", "a/b/c/+", "a/b/c/#", "a/b/c/d\0"] {
+            assert!(matches!(AssetPath::new(bad), Err(IdError::BadCharacter { .. })), "{bad:?}");
+        }
+        let part = "x".repeat(49);
+        assert!(AssetPath::new(&format!("{part}/{part}/{part}/{}", "x".repeat(50))).is_ok());
+        assert!(matches!(AssetPath::new(&format!("{part}/{part}/{part}/{}", "x".repeat(51))), Err(IdError::TooLong { len: 201, .. })));
+        assert!(matches!(AssetPath::new(""), Err(IdError::Empty { .. })));
+    }
+
+    #[test]
+    fn a_signal_name_begins_with_a_letter() {
+        for good in ["a", "spindle_temperature", "t1", &"x".repeat(64)] {
+            assert!(SignalName::new(good).is_ok(), "{good:?}");
+        }
+        for bad in ["1t", "_t", "Temp", "a-b", "a.b", "a b", "é"] {
+            assert!(matches!(SignalName::new(bad), Err(IdError::BadCharacter { .. })), "{bad:?}");
+        }
+        assert!(matches!(SignalName::new(""), Err(IdError::Empty { .. })));
+        assert!(matches!(SignalName::new(&"x".repeat(65)), Err(IdError::TooLong { .. })));
+    }
+
+    #[test]
+    fn a_bad_identifier_in_json_is_refused_and_named() {
+        assert_eq!(serde_json::from_str::<AssetPath>("\"a/b/c/d\"").unwrap().as_str(), "a/b/c/d");
+        let error = serde_json::from_str::<AssetPath>("\"a/b/c\"").unwrap_err().to_string();
+        assert!(error.contains("site/area/line/machine"), "{error}");
+        assert!(serde_json::from_str::<GatewayId>("\"NO\"").is_err());
+        assert_eq!(serde_json::to_string(&SignalName::new("t1").unwrap()).unwrap(), "\"t1\"");
+        assert_eq!(StreamId(0xbeef).to_string(), "000000000000beef");
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_taken_as_it_is_or_refused(text: String) {
+            if let Ok(id) = GatewayId::new(&text) {
+                prop_assert_eq!(id.as_str(), &text);
+            }
+            if let Ok(id) = AssetPath::new(&text) {
+                prop_assert_eq!(id.parts().join("/"), text.clone());
+            }
+            if let Ok(id) = SignalName::new(&text) {
+                prop_assert_eq!(id.to_string(), text);
+            }
+        }
+    }
+}

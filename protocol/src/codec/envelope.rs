@@ -12,7 +12,7 @@ use crate::{
     Batch, BatchAck, GatewayId, GatewayStatus, Record, SeqRange, SourceStatus, StampedRecord, StreamId, TimeQuality, Timestamp,
     codec::{
         DecodeError, EncodeError, Limits,
-        columns::{put_ints, read_ints},
+        columns::{Shape, put_ints, read_ints},
         frame::{self, Kind},
         limits::{SOURCE_WEIGHT, Tally},
         records,
@@ -75,7 +75,7 @@ pub fn encode_batch(batch: &Batch) -> Result<Vec<u8>, EncodeError> {
         payload = postcard::to_extend(source, payload).map_err(EncodeError::Envelope)?;
     }
     records::write(&mut payload, batch.records.iter().map(|r| &r.record), &mut tally, &limits)?;
-    put_ints(&mut payload, &batch.records.iter().map(|r| r.seq as i64).collect::<Vec<_>>())?;
+    put_ints(&mut payload, &batch.records.iter().map(|r| r.seq as i64).collect::<Vec<_>>(), Shape::Steady)?;
     frame::seal(Kind::Batch, tally.bytes(), &payload, &limits)
 }
 

@@ -4,14 +4,16 @@
 //! |---|---|
 //! | 0 constant | 8 bytes, little-endian |
 //! | 1 plain | 8 bytes a row |
-//! | 2 scaled | a byte `d`, an integer column `k`: each value is the double nearest to k / 10^d |
+//! | 2 scaled | a byte that names the unit (`scale.rs`), an integer column of how many units each value is |
 //! | 3 compressed | a byte string of pco over doubles |
 //! | 4 plain single | 4 bytes a row: each value is a single-precision one |
 //! | 5 compressed single | a byte string of pco over singles |
 
+use pco::ModeSpec;
+
 use crate::codec::{
     DecodeError, EncodeError,
-    columns::{Column, compressed, put_ints, read_ints},
+    columns::{Column, Scale, Shape, compressed, put_ints, read_ints},
     wire::Cursor,
 };
 
@@ -22,44 +24,8 @@ const COMPRESSED: u8 = 3;
 const PLAIN_SINGLE: u8 = 4;
 const COMPRESSED_SINGLE: u8 = 5;
 
-/// Powers of ten that a double holds exactly and that sensors use.
-const POWERS: [f64; 10] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9];
-/// Beyond this a double has no room for a fraction; nothing is won by scaling.
-const MAX_SCALED: f64 = 9_007_199_254_740_992.0;
 /// Below this many rows pco's own head costs more than it could save.
 const COMPRESS_FROM_ROWS: usize = 12;
-
-/// The narrowest way to write a value exactly. Series of one kind share a column (`windows.rs`), because a single value of a wider kind
-/// spoils a narrower column.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Kind {
-    /// A decimal number with this many places.
-    Decimal(u8),
-    Single,
-    Double,
-}
-
-impl Kind {
-    pub(crate) fn of(value: f64) -> Self {
-        if let Some(places) = (0..POWERS.len()).find(|&p| scaled(value, p).is_some()) {
-            Self::Decimal(places as u8)
-        } else if single(value).is_some() {
-            Self::Single
-        } else {
-            Self::Double
-        }
-    }
-
-    /// The narrowest kind that holds both. Decimals that are no singles and singles that are no decimals need doubles.
-    pub(crate) fn widen(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::Decimal(a), Self::Decimal(b)) => Self::Decimal(a.max(b)),
-            (Self::Decimal(0), Self::Single) | (Self::Single, Self::Decimal(0)) => Self::Single,
-            (a, b) if a == b => a,
-            _ => Self::Double,
-        }
-    }
-}
 
 pub(crate) fn put_floats(out: &mut Vec<u8>, values: &[f64]) -> Result<(), EncodeError> {
     let Some(first) = values.first() else { return Ok(()) };
@@ -68,15 +34,15 @@ pub(crate) fn put_floats(out: &mut Vec<u8>, values: &[f64]) -> Result<(), Encode
         out.extend_from_slice(&first.to_le_bytes());
         return Ok(());
     }
-    if let Some((places, ints)) = scale(values) {
+    if let Some((scale, ints)) = scaled(values) {
         out.push(SCALED);
-        out.push(places);
-        return put_ints(out, &ints);
+        out.push(scale.to_byte());
+        return put_ints(out, &ints, Shape::Steady);
     }
     if let Some(singles) = values.iter().map(|&v| single(v)).collect::<Option<Vec<f32>>>() {
         let plain = singles.len() * 4;
         if singles.len() >= COMPRESS_FROM_ROWS {
-            let bytes = compressed::compress(&singles).map_err(EncodeError::Column)?;
+            let bytes = compressed::compress(&singles, Shape::Steady, &ModeSpec::Auto).map_err(EncodeError::Column)?;
             if compressed::size(&bytes) < plain {
                 out.push(COMPRESSED_SINGLE);
                 compressed::put(out, &bytes);
@@ -88,7 +54,7 @@ pub(crate) fn put_floats(out: &mut Vec<u8>, values: &[f64]) -> Result<(), Encode
         return Ok(());
     }
     if values.len() >= COMPRESS_FROM_ROWS {
-        let bytes = compressed::compress(values).map_err(EncodeError::Column)?;
+        let bytes = compressed::compress(values, Shape::Steady, &ModeSpec::Auto).map_err(EncodeError::Column)?;
         if compressed::size(&bytes) < values.len() * 8 {
             out.push(COMPRESSED);
             compressed::put(out, &bytes);
@@ -111,11 +77,10 @@ pub(crate) fn read_floats(cursor: &mut Cursor<'_>, rows: usize, what: &'static s
             bytes.as_chunks::<8>().0.iter().map(|b| f64::from_le_bytes(*b)).collect()
         }
         SCALED => {
-            let places = usize::from(cursor.byte(what)?);
-            let power = *POWERS.get(places).ok_or(DecodeError::Malformed { what })?;
+            let scale = Scale::from_byte(cursor.byte(what)?).ok_or(DecodeError::Malformed { what })?;
             match read_ints(cursor, rows, what)? {
-                Column::Constant(k) => return Ok(Column::Constant(k as f64 / power)),
-                Column::Values(ks) => ks.into_iter().map(|k| k as f64 / power).collect(),
+                Column::Constant(ints) => return Ok(Column::Constant(scale.number(ints))),
+                Column::Values(ints) => ints.into_iter().map(|i| scale.number(i)).collect(),
             }
         }
         COMPRESSED => compressed::read::<f64>(cursor, rows, what)?,
@@ -129,22 +94,12 @@ pub(crate) fn read_floats(cursor: &mut Cursor<'_>, rows: usize, what: &'static s
     Ok(Column::Values(values))
 }
 
-/// The values times the smallest power of ten that makes them all integers, if there is one.
-fn scale(values: &[f64]) -> Option<(u8, Vec<i64>)> {
-    let mut places = 0;
-    for &value in values {
-        places = (places..POWERS.len()).find(|&p| scaled(value, p).is_some())?;
-    }
+/// The values as integers, if all are decimals. (Singles do better as what they are, when each column is on its own.)
+fn scaled(values: &[f64]) -> Option<(Scale, Vec<i64>)> {
+    let scale = values.iter().try_fold(Scale::COARSEST, |scale, &v| scale.refine(v).filter(|s| matches!(s, Scale::Decimal(_))))?;
     // A value that is exact with fewer places may not be with more, if it is large.
-    let ints = values.iter().map(|&v| scaled(v, places)).collect::<Option<Vec<i64>>>()?;
-    Some((places as u8, ints))
-}
-
-fn scaled(value: f64, places: usize) -> Option<i64> {
-    let power = POWERS[places];
-    let k = (value * power).round();
-    // Comparing bits refuses NaN and -0.0, which have no integer.
-    (k.abs() <= MAX_SCALED && ((k as i64) as f64 / power).to_bits() == value.to_bits()).then_some(k as i64)
+    let ints = values.iter().map(|&v| scale.int(v)).collect::<Option<Vec<i64>>>()?;
+    Some((scale, ints))
 }
 
 fn single(value: f64) -> Option<f32> {
@@ -175,7 +130,7 @@ mod tests {
     }
 
     fn decimal() -> impl Strategy<Value = f64> {
-        (-2_000_000i64..2_000_000, 0usize..5).prop_map(|(k, p)| k as f64 / POWERS[p])
+        (-2_000_000i64..2_000_000, 0..5).prop_map(|(k, p)| k as f64 / 10f64.powi(p))
     }
 
     proptest! {
@@ -200,16 +155,6 @@ mod tests {
         #[test]
         fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), rows in 0usize..600) {
             let _ = read_floats(&mut Cursor::new(&bytes), rows, "floats");
-        }
-
-        #[test]
-        fn a_widened_kind_holds_both(a in prop_oneof![decimal(), any::<f32>().prop_map(f64::from), any_bits()], b in decimal()) {
-            let kind = Kind::of(a).widen(Kind::of(b));
-            match kind {
-                Kind::Decimal(places) => prop_assert!(usize::from(places) < POWERS.len()),
-                Kind::Single => prop_assert!(single(a).is_some() && single(b).is_some()),
-                Kind::Double => {}
-            }
         }
     }
 

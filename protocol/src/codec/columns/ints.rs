@@ -3,27 +3,31 @@
 //! | tag | then |
 //! |---|---|
 //! | 0 constant | zigzag varint |
-//! | 1 plain | a zigzag varint a row |
-//! | 2 deltas | a zigzag varint a row: the (wrapping) difference to the row before, the first to 0 |
-//! | 3 runs | pairs of a zigzag varint and a varint: value, how often (at least once) |
-//! | 4 compressed | a byte string of pco (`compressed.rs`) |
+//! | 1 plain | a varint a row |
+//! | 2 signed | a zigzag varint a row |
+//! | 3 deltas | a zigzag varint a row: the (wrapping) difference to the row before, the first to 0 |
+//! | 4 runs | pairs of a zigzag varint and a varint: value, how often (at least once) |
+//! | 5 compressed | a byte string of pco (`compressed.rs`) |
+
+use pco::ModeSpec;
 
 use crate::codec::{
     DecodeError, EncodeError,
-    columns::{Column, compressed},
+    columns::{Column, Shape, compressed},
     wire::{self, Cursor, unzigzag, varint_len, zigzag},
 };
 
 const CONSTANT: u8 = 0;
 const PLAIN: u8 = 1;
-const DELTAS: u8 = 2;
-const RUNS: u8 = 3;
-const COMPRESSED: u8 = 4;
+const SIGNED: u8 = 2;
+const DELTAS: u8 = 3;
+const RUNS: u8 = 4;
+const COMPRESSED: u8 = 5;
 
 /// Below this many bytes pco's own head costs more than it could save.
 const COMPRESS_FROM_BYTES: usize = 24;
 
-pub(crate) fn put_ints(out: &mut Vec<u8>, values: &[i64]) -> Result<(), EncodeError> {
+pub(crate) fn put_ints(out: &mut Vec<u8>, values: &[i64], shape: Shape) -> Result<(), EncodeError> {
     let Some(&first) = values.first() else { return Ok(()) };
     let sizes = Sizes::of(values);
     if sizes.runs == 1 {
@@ -32,13 +36,13 @@ pub(crate) fn put_ints(out: &mut Vec<u8>, values: &[i64]) -> Result<(), EncodeEr
         return Ok(());
     }
     let (mut tag, mut best) = (PLAIN, sizes.plain);
-    for (other, size) in [(DELTAS, sizes.deltas), (RUNS, sizes.run_bytes)] {
+    for (other, size) in [(SIGNED, sizes.signed), (DELTAS, sizes.deltas), (RUNS, sizes.run_bytes)] {
         if size < best {
             (tag, best) = (other, size);
         }
     }
     if best >= COMPRESS_FROM_BYTES {
-        let bytes = compressed::compress(values).map_err(EncodeError::Column)?;
+        let bytes = compressed::compress(values, shape, &ModeSpec::Classic).map_err(EncodeError::Column)?;
         if compressed::size(&bytes) < best {
             out.push(COMPRESSED);
             compressed::put(out, &bytes);
@@ -47,7 +51,8 @@ pub(crate) fn put_ints(out: &mut Vec<u8>, values: &[i64]) -> Result<(), EncodeEr
     }
     out.push(tag);
     match tag {
-        PLAIN => values.iter().for_each(|&v| wire::put_varint(out, zigzag(v))),
+        PLAIN => values.iter().for_each(|&v| wire::put_varint(out, v as u64)),
+        SIGNED => values.iter().for_each(|&v| wire::put_varint(out, zigzag(v))),
         DELTAS => {
             let mut previous = 0i64;
             for &value in values {
@@ -74,8 +79,9 @@ pub(crate) fn read_ints(cursor: &mut Cursor<'_>, rows: usize, what: &'static str
         return Ok(Column::Constant(unzigzag(cursor.varint(what)?)));
     }
     let values = match tag {
-        PLAIN => read_varints(cursor, rows, what, |_, v| v)?,
-        DELTAS => read_varints(cursor, rows, what, i64::wrapping_add)?,
+        PLAIN => read_varints(cursor, rows, what, |_, v| v as i64)?,
+        SIGNED => read_varints(cursor, rows, what, |_, v| unzigzag(v))?,
+        DELTAS => read_varints(cursor, rows, what, |previous, v| previous.wrapping_add(unzigzag(v)))?,
         RUNS => read_runs(cursor, rows, what)?,
         COMPRESSED => compressed::read::<i64>(cursor, rows, what)?,
         _ => return Err(DecodeError::Malformed { what }),
@@ -83,11 +89,11 @@ pub(crate) fn read_ints(cursor: &mut Cursor<'_>, rows: usize, what: &'static str
     Ok(Column::Values(values))
 }
 
-fn read_varints(cursor: &mut Cursor<'_>, rows: usize, what: &'static str, next: fn(i64, i64) -> i64) -> Result<Vec<i64>, DecodeError> {
+fn read_varints(cursor: &mut Cursor<'_>, rows: usize, what: &'static str, next: fn(i64, u64) -> i64) -> Result<Vec<i64>, DecodeError> {
     let mut values = Vec::with_capacity(rows);
     let mut previous = 0;
     for _ in 0..rows {
-        previous = next(previous, unzigzag(cursor.varint(what)?));
+        previous = next(previous, cursor.varint(what)?);
         values.push(previous);
     }
     Ok(values)
@@ -109,6 +115,7 @@ fn read_runs(cursor: &mut Cursor<'_>, rows: usize, what: &'static str) -> Result
 /// What each of the simple encodings would take, without its tag.
 struct Sizes {
     plain: usize,
+    signed: usize,
     deltas: usize,
     runs: usize,
     run_bytes: usize,
@@ -116,11 +123,12 @@ struct Sizes {
 
 impl Sizes {
     fn of(values: &[i64]) -> Self {
-        let mut sizes = Self { plain: 0, deltas: 0, runs: 0, run_bytes: 0 };
+        let mut sizes = Self { plain: 0, signed: 0, deltas: 0, runs: 0, run_bytes: 0 };
         let mut previous = 0i64;
         for run in values.chunk_by(|a, b| a == b) {
             let value = varint_len(zigzag(run[0]));
-            sizes.plain += run.len() * value;
+            sizes.plain += run.len() * varint_len(run[0] as u64);
+            sizes.signed += run.len() * value;
             sizes.deltas += varint_len(zigzag(run[0].wrapping_sub(previous))) + run.len() - 1;
             sizes.runs += 1;
             sizes.run_bytes += value + varint_len(run.len() as u64);
@@ -138,7 +146,7 @@ mod tests {
 
     fn round_trip(values: &[i64]) -> usize {
         let mut out = Vec::new();
-        put_ints(&mut out, values).unwrap();
+        put_ints(&mut out, values, Shape::Steady).unwrap();
         let mut cursor = Cursor::new(&out);
         let column = read_ints(&mut cursor, values.len(), "ints").unwrap();
         cursor.finish().unwrap();

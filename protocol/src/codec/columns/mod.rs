@@ -6,9 +6,20 @@
 mod compressed;
 mod floats;
 mod ints;
+mod scale;
 
-pub(crate) use floats::{Kind as FloatKind, put_floats, read_floats};
+pub(crate) use floats::{put_floats, read_floats};
 pub(crate) use ints::{put_ints, read_ints};
+pub(crate) use scale::Scale;
+
+/// What the encoder knows about a column; it decides how hard it tries, not what comes out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// Rows may be near the row before.
+    Steady,
+    /// Rows have nothing to do with the row before.
+    Noise,
+}
 
 /// A decoded column.
 #[derive(Debug, Clone, PartialEq)]

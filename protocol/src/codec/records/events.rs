@@ -5,7 +5,7 @@ use crate::{
     Anomaly, AnomalyKind, Loss, LossReason, MachineState, PartCount, Severity, StateChange, TimeQuality, Timestamp,
     codec::{
         DecodeError, EncodeError,
-        columns::{Column, put_floats, put_ints, read_floats, read_ints},
+        columns::{Column, Shape, put_floats, put_ints, read_floats, read_ints},
         limits::{Exceeded, Tally},
         records::{Names, NamesBuilder, advance, at},
         wire::Cursor,
@@ -16,7 +16,7 @@ type Ints = Column<i64>;
 type Floats = Column<f64>;
 
 fn column<R>(out: &mut Vec<u8>, rows: &[R], value: impl FnMut(&R) -> i64) -> Result<(), EncodeError> {
-    put_ints(out, &rows.iter().map(value).collect::<Vec<_>>())
+    put_ints(out, &rows.iter().map(value).collect::<Vec<_>>(), Shape::Steady)
 }
 
 fn float_column<R>(out: &mut Vec<u8>, rows: &[R], value: impl FnMut(&R) -> f64) -> Result<(), EncodeError> {

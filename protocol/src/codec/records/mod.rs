@@ -9,13 +9,14 @@
 //! Within a table the rows keep their order, except that windows are laid out by series (`windows.rs`).
 
 mod events;
+mod values;
 mod windows;
 
 use crate::{
     AssetPath, Record, SignalName,
     codec::{
         DecodeError, EncodeError, Limits,
-        columns::{Column, put_ints, read_ints},
+        columns::{Column, Shape, put_ints, read_ints},
         dictionary,
         limits::{ROW_WEIGHT, Tally},
         wire::{self, Cursor},
@@ -37,7 +38,7 @@ pub(crate) fn write<'a>(
     }
     tally.charge(kinds.len() as u64, ROW_WEIGHT)?;
     wire::put_varint(out, kinds.len() as u64);
-    put_ints(out, &kinds)?;
+    put_ints(out, &kinds, Shape::Steady)?;
 
     let mut windows = Vec::new();
     let mut anomalies = Vec::new();

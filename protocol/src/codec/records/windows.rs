@@ -8,10 +8,10 @@
 //! row series                integer column: the series of each row, in the order of the rows
 //! -- from here on rows are in the order of their series, and within one in the order of the rows
 //! start, length, count      integer columns
-//! min max mean stddev first last    each one float column a group
-//! quality, time quality, correction integer columns
+//! values                    of each group (`values.rs`)
+//! quality, time quality, correction     integer columns
 //! ```
-//! Groups part the series by the kind of their numbers (decimals of so many places, singles, doubles): the encoder is free in how.
+//! Groups part the series by the unit of their numbers; the encoder is free in how.
 
 use std::collections::HashMap;
 
@@ -19,23 +19,19 @@ use crate::{
     Quality, TimeQuality, Timestamp, WindowSummary,
     codec::{
         DecodeError, EncodeError,
-        columns::{Column, FloatKind, put_floats, put_ints, read_floats, read_ints},
+        columns::{Column, Scale, Shape, put_ints, read_ints},
         limits::{SERIES_WEIGHT, Tally},
-        records::{Names, NamesBuilder, advance, at},
+        records::{Names, NamesBuilder, advance, at, values},
         wire::{self, Cursor},
     },
 };
 
-type Field = fn(&WindowSummary) -> f64;
-const FIELDS: [Field; 6] = [|w| w.min, |w| w.max, |w| w.mean, |w| w.stddev, |w| w.first, |w| w.last];
-const FIELD_NAMES: [&str; 6] = ["min", "max", "mean", "stddev", "first", "last"];
-
-/// Below this many rows the head of another column costs more than parting the series wins.
-const GROUP_FROM_ROWS: usize = 64;
+/// A group of fewer rows than this joins another: the heads of its columns cost more than its own unit wins.
+const GROUP_FROM_ROWS: usize = 32;
 
 struct SeriesRow {
     names: [i64; 3],
-    kind: FloatKind,
+    unit: Unit,
     rows: usize,
 }
 
@@ -55,52 +51,90 @@ pub(crate) fn write<'a>(
         tally.charge_text(row.unit.len())?;
         let key = [names.asset(&row.asset), names.signal(&row.signal), names.text(&row.unit)];
         let place = *places.entry(key).or_insert_with(|| {
-            series.push(SeriesRow { names: key, kind: FloatKind::of(row.last), rows: 0 });
+            series.push(SeriesRow { names: key, unit: Unit::Exact(Scale::COARSEST), rows: 0 });
             series.len() - 1
         });
         series[place].rows += 1;
-        if rows.len() >= GROUP_FROM_ROWS {
-            series[place].kind =
-                [row.min, row.max, row.first, row.last].map(FloatKind::of).into_iter().fold(series[place].kind, FloatKind::widen);
-        }
+        series[place].unit = [row.min, row.max, row.first, row.last].into_iter().fold(series[place].unit, Unit::refine);
         row_series.push(place);
     }
     tally.charge(series.len() as u64, SERIES_WEIGHT)?;
 
     let mut order: Vec<usize> = (0..series.len()).collect();
-    if rows.len() >= GROUP_FROM_ROWS {
-        order.sort_by_key(|&s| series[s].kind);
-    }
-    let groups: Vec<&[usize]> =
-        if rows.len() >= GROUP_FROM_ROWS { order.chunk_by(|&a, &b| series[a].kind == series[b].kind).collect() } else { vec![&order] };
+    order.sort_by_key(|&s| series[s].unit);
+    let groups = part(&series, &order);
     let mut rank = vec![0usize; series.len()];
     order.iter().enumerate().for_each(|(r, &s)| rank[s] = r);
 
     wire::put_varint(out, series.len() as u64);
     for name in 0..3 {
-        put_ints(out, &order.iter().map(|&s| series[s].names[name]).collect::<Vec<_>>())?;
+        put_ints(out, &order.iter().map(|&s| series[s].names[name]).collect::<Vec<_>>(), Shape::Steady)?;
     }
     wire::put_varint(out, groups.len() as u64);
-    groups.iter().for_each(|group| wire::put_varint(out, group.len() as u64));
-    put_ints(out, &row_series.iter().map(|&s| rank[s] as i64).collect::<Vec<_>>())?;
+    groups.iter().for_each(|group| wire::put_varint(out, group.series as u64));
+    put_ints(out, &row_series.iter().map(|&s| rank[s] as i64).collect::<Vec<_>>(), Shape::Steady)?;
 
     let mut sorted: Vec<(usize, &WindowSummary)> = row_series.iter().map(|&s| rank[s]).zip(rows.iter().copied()).collect();
     sorted.sort_by_key(|(r, _)| *r);
-    let ints = |value: fn(&WindowSummary) -> i64| sorted.iter().map(|(_, w)| value(w)).collect::<Vec<i64>>();
-    put_ints(out, &ints(|w| w.start.as_micros()))?;
-    put_ints(out, &ints(|w| w.end.as_micros().wrapping_sub(w.start.as_micros())))?;
-    put_ints(out, &ints(|w| w.count as i64))?;
-    for field in FIELDS {
-        let mut from = 0;
-        for group in &groups {
-            let to = from + group.iter().map(|&s| series[s].rows).sum::<usize>();
-            put_floats(out, &sorted[from..to].iter().map(|(_, w)| field(w)).collect::<Vec<_>>())?;
-            from = to;
+    let put = |out: &mut Vec<u8>, value: fn(&WindowSummary) -> i64| {
+        put_ints(out, &sorted.iter().map(|(_, w)| value(w)).collect::<Vec<i64>>(), Shape::Steady)
+    };
+    put(out, |w| w.start.as_micros())?;
+    put(out, |w| w.end.as_micros().wrapping_sub(w.start.as_micros()))?;
+    put(out, |w| w.count as i64)?;
+    let mut rest = sorted.iter().map(|(_, w)| *w);
+    for group in &groups {
+        values::write(out, &rest.by_ref().take(group.rows).collect::<Vec<_>>(), group.scale)?;
+    }
+    put(out, |w| w.quality as i64)?;
+    put(out, |w| w.time_quality as i64)?;
+    put(out, |w| i64::from(w.correction))
+}
+
+/// What the numbers of a series are multiples of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Unit {
+    Exact(Scale),
+    None,
+}
+
+impl Unit {
+    fn refine(self, value: f64) -> Self {
+        match self {
+            Self::Exact(scale) => scale.refine(value).map_or(Self::None, Self::Exact),
+            Self::None => Self::None,
         }
     }
-    put_ints(out, &ints(|w| w.quality as i64))?;
-    put_ints(out, &ints(|w| w.time_quality as i64))?;
-    put_ints(out, &ints(|w| i64::from(w.correction)))
+}
+
+/// Series that share the columns of their values.
+struct Group {
+    series: usize,
+    rows: usize,
+    scale: Option<Scale>,
+}
+
+/// Parts series, sorted by their unit, into groups of one unit. A small group joins the next finer unit, if that is of the same family
+/// (multiples of the coarser are multiples of the finer); families never share, for their common unit is no unit at all.
+fn part(series: &[SeriesRow], order: &[usize]) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    for &s in order {
+        let SeriesRow { unit, rows, .. } = series[s];
+        let scale = if let Unit::Exact(scale) = unit { Some(scale) } else { None };
+        match groups.last_mut() {
+            Some(group) if group.scale == scale || (group.rows < GROUP_FROM_ROWS && same_family(group.scale, scale)) => {
+                group.series += 1;
+                group.rows += rows;
+                group.scale = scale;
+            }
+            _ => groups.push(Group { series: 1, rows, scale }),
+        }
+    }
+    groups
+}
+
+fn same_family(a: Option<Scale>, b: Option<Scale>) -> bool {
+    matches!((a, b), (Some(Scale::Decimal(_)), Some(Scale::Decimal(_))) | (Some(Scale::Binary(_)), Some(Scale::Binary(_))))
 }
 
 /// The columns, and for each series the place of its next row in them.
@@ -113,7 +147,7 @@ pub(crate) struct Windows {
     start: Column<i64>,
     length: Column<i64>,
     count: Column<i64>,
-    fields: [Vec<f64>; 6],
+    values: [Vec<f64>; 6],
     quality: Column<i64>,
     time_quality: Column<i64>,
     correction: Column<i64>,
@@ -151,15 +185,23 @@ impl Windows {
                 total - size
             })
             .collect();
+        let start = read_ints(cursor, rows, "window start")?;
+        let length = read_ints(cursor, rows, "window length")?;
+        let count = read_ints(cursor, rows, "window count")?;
+        let mut values = [const { Vec::new() }; 6];
+        values.iter_mut().for_each(|field| field.reserve_exact(rows));
+        for rows in group_rows {
+            values::read(cursor, rows, &count, &mut values)?;
+        }
         Ok(Self {
             series,
             places,
             row_series,
             next: 0,
-            start: read_ints(cursor, rows, "window start")?,
-            length: read_ints(cursor, rows, "window length")?,
-            count: read_ints(cursor, rows, "window count")?,
-            fields: read_fields(cursor, rows, &group_rows)?,
+            start,
+            length,
+            count,
+            values,
             quality: read_ints(cursor, rows, "window quality")?,
             time_quality: read_ints(cursor, rows, "window time quality")?,
             correction: read_ints(cursor, rows, "window correction")?,
@@ -172,7 +214,7 @@ impl Windows {
         self.next += 1;
         let row = advance(&mut self.places[series]);
         let [asset, signal, unit] = &self.series;
-        let [min, max, mean, stddev, first, last] = &self.fields;
+        let [min, max, mean, stddev, first, last] = &self.values;
         let start = self.start.at(row);
         Ok(WindowSummary {
             asset: names.asset(asset.at(series))?,
@@ -212,15 +254,4 @@ fn read_groups(cursor: &mut Cursor<'_>, series: usize) -> Result<Vec<usize>, Dec
         groups.push(size);
     }
     if left == 0 { Ok(groups) } else { Err(DecodeError::Malformed { what: WHAT }) }
-}
-
-fn read_fields(cursor: &mut Cursor<'_>, rows: usize, group_rows: &[usize]) -> Result<[Vec<f64>; 6], DecodeError> {
-    let mut fields = [const { Vec::new() }; 6];
-    for (field, name) in fields.iter_mut().zip(FIELD_NAMES) {
-        field.reserve_exact(rows);
-        for &group in group_rows {
-            read_floats(cursor, group, name)?.append_to(group, field);
-        }
-    }
-    Ok(fields)
 }
