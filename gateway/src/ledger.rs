@@ -62,15 +62,21 @@ impl Ledger {
         }
     }
 
-    /// All lines, if a second has passed since they were told last.
-    pub fn tell(&mut self, now_us: u64) -> Vec<Loss> {
+    /// The lines, at most `room` of them, if a second has passed since all were told last.
+    pub fn tell(&mut self, now_us: u64, room: usize) -> Vec<Loss> {
         if self.lines.is_empty() || now_us.saturating_sub(self.told_us) < TELL_INTERVAL_US {
             return Vec::new();
         }
-        self.told_us = now_us;
-        let lines = std::mem::take(&mut self.lines).into_iter();
-        let loss = |((asset, signal, reason), Line { count, from, to, detail })| Loss { asset, signal, reason, count, from, to, detail };
-        lines.map(loss).collect()
+        let mut told = Vec::with_capacity(self.lines.len().min(room));
+        while told.len() < room
+            && let Some(((asset, signal, reason), Line { count, from, to, detail })) = self.lines.pop_first()
+        {
+            told.push(Loss { asset, signal, reason, count, from, to, detail });
+        }
+        if self.lines.is_empty() {
+            self.told_us = now_us;
+        }
+        told
     }
 
     /// Lines not yet told.
@@ -124,11 +130,11 @@ mod tests {
         for at in 0..1_000 {
             ledger.book(loss(Some("x"), LossReason::NotFinite, 2, at));
         }
-        assert!(ledger.tell(TELL_INTERVAL_US - 1).is_empty());
-        let told = ledger.tell(TELL_INTERVAL_US);
+        assert!(ledger.tell(TELL_INTERVAL_US - 1, 9).is_empty());
+        let told = ledger.tell(TELL_INTERVAL_US, 9);
         assert_eq!(told.len(), 1);
         assert_eq!((told[0].count, told[0].from.as_micros(), told[0].to.as_micros()), (2_000, 0, 999));
-        assert!(ledger.tell(10 * TELL_INTERVAL_US).is_empty());
+        assert!(ledger.tell(10 * TELL_INTERVAL_US, 9).is_empty());
         ledger.hold(told[0].clone());
         assert_eq!((ledger.totals(), ledger.held()), (vec![(LossReason::NotFinite, 2_000)], 1), "held again, not booked again");
     }
@@ -140,7 +146,10 @@ mod tests {
             ledger.book(loss(Some(&format!("s{i}")), LossReason::Cardinality, 1, i));
         }
         assert!(ledger.held() <= MAX_LINES + 1);
-        assert_eq!(ledger.tell(u64::MAX).iter().map(|l| l.count).sum::<u64>(), 10_000);
+        let first = ledger.tell(u64::MAX, 100);
+        assert_eq!(first.len(), 100, "as many as there is room for");
+        let rest = ledger.tell(u64::MAX, usize::MAX);
+        assert_eq!(first.iter().chain(&rest).map(|l| l.count).sum::<u64>(), 10_000);
     }
 
     #[test]

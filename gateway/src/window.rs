@@ -211,7 +211,7 @@ impl Window {
             min: self.min,
             max: self.max,
             // Rounding must not carry the mean of equal values outside of them.
-            mean: self.mean.clamp(self.min, self.max),
+            mean: self.mean.max(self.min).min(self.max),
             stddev: (self.m2.max(0.0) / self.count.max(1) as f64).sqrt(),
             first: self.first,
             last: self.last,

@@ -33,7 +33,7 @@ pub(super) struct Sample {
     pub(super) reason: String,
     pub(super) counts: Counts,
     pub(super) counter_bits: [u32; 3],
-    /// Signal and value, not yet known to be finite.
+    /// Signal and value.
     pub(super) readings: Vec<(u32, f64)>,
     /// What can't be taken.
     pub(super) bad: Vec<Bad>,
@@ -56,6 +56,15 @@ impl Sample {
         *self = Self { readings, bad, sequence_bits: 64, counter_bits: [32; 3], ..Self::default() };
     }
 
+    /// Adds a reading, if it is a number to reckon with.
+    pub(super) fn reading(&mut self, signal: u32, value: f64) {
+        if value.is_finite() && value.abs() <= MAX_MAGNITUDE {
+            self.readings.push((signal, value));
+        } else {
+            self.bad(Some(signal), LossReason::NotFinite, 1, &format!("value {value}"));
+        }
+    }
+
     pub(super) fn bad(&mut self, signal: Option<u32>, reason: LossReason, count: u64, detail: &str) {
         self.bad.push(Bad { signal, reason, count, detail: ledger::clip(detail) });
     }
@@ -75,17 +84,10 @@ impl Pipeline {
             let loss = self.loss_at(asset, bad.signal, bad.reason, bad.count, (at, at), &bad.detail);
             self.out.ledger.book(loss);
         }
-        let mut taken = 0;
         for &(signal, value) in &sample.readings {
-            if value.is_finite() && value.abs() <= MAX_MAGNITUDE {
-                taken += 1;
-                self.reading(now, signal, Point { at, value, quality: Quality::Good, time_quality });
-            } else {
-                let detail = format!("value {value}");
-                let loss = self.loss_at(asset, Some(signal), LossReason::NotFinite, 1, (at, at), &detail);
-                self.out.ledger.book(loss);
-            }
+            self.reading(now, signal, Point { at, value, quality: Quality::Good, time_quality });
         }
+        let taken = sample.readings.len() as u64;
         self.totals.readings = self.totals.readings.saturating_add(taken);
         if in_order {
             self.machine(now, asset, sample, at, time_quality, new_session);

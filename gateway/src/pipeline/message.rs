@@ -209,7 +209,7 @@ fn read_field(role: Role, path: &str, value: &Scalar<'_>, topic: &Topic, sample:
     let shown = || ledger::clip(&value.to_text().unwrap_or("null".into()));
     match role {
         Role::Signal { id, scale, offset } => match number_of(value) {
-            Some(number) => sample.readings.push((id, number * scale + offset)),
+            Some(number) => sample.reading(id, number * scale + offset),
             None if *value == Scalar::Null => sample.bad(Some(id), LossReason::NotFinite, 1, &format!("field {path} is null")),
             None => sample.bad(Some(id), LossReason::Malformed, 1, &format!("field {path} is {:?}, no number", shown())),
         },
@@ -269,7 +269,7 @@ fn read_number(route: Route, payload: &[u8], sample: &mut Sample) -> Result<(), 
     let number = std::str::from_utf8(payload).ok().and_then(|text| text.trim().parse::<f64>().ok());
     match (number, route.signal) {
         (Some(number), Some(signal)) => {
-            sample.readings.push((signal, number));
+            sample.reading(signal, number);
             Ok(())
         }
         _ => Err(format!("{:?} is no number", ledger::clip(&String::from_utf8_lossy(&payload[..payload.len().min(100)])))),

@@ -27,11 +27,10 @@ impl Outbox {
         }
     }
 
-    /// Tells what the ledger holds, if it is time and there is room.
+    /// Tells what the ledger holds, if it is time and as far as there is room.
     pub(super) fn tell_losses(&mut self, now_us: u64) {
-        if self.records.len() + self.ledger.held() <= self.max_records {
-            self.records.extend(self.ledger.tell(now_us).into_iter().map(Record::Loss));
-        }
+        let room = self.max_records.saturating_sub(self.records.len());
+        self.records.extend(self.ledger.tell(now_us, room).into_iter().map(Record::Loss));
     }
 
     /// Books a record that can't be kept. A loss among them is held again, not booked twice.

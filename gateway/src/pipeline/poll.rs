@@ -45,9 +45,10 @@ impl Pipeline {
             let source = polled.source;
             let error = read(polled, result, &mut sample);
             let taken = polled.sender.map_or(0, |sender| self.take(now, sender, &sample));
-            match error {
-                Some(error) => self.source_error(source, &error.to_string()),
-                None => self.source_data(source, now, taken),
+            match (error, sample.bad.first()) {
+                (Some(error), _) => self.source_error(source, &error.to_string()),
+                (None, Some(bad)) => self.source_error(source, &bad.detail),
+                (None, None) => self.source_data(source, now, taken),
             }
         }
         self.sample = sample;
@@ -75,7 +76,7 @@ fn read(polled: &Polled, result: &PollResult, sample: &mut Sample) -> Option<Poi
             Role::Signal(index) => {
                 let spec = &device.signals[index];
                 match polled.signals[index] {
-                    Some(id) => sample.readings.push((id, value.as_f64() * spec.scale + spec.offset)),
+                    Some(id) => sample.reading(id, value.as_f64() * spec.scale + spec.offset),
                     None => sample.bad(None, LossReason::Cardinality, 1, "more signals than the limit allows"),
                 }
             }
