@@ -72,7 +72,7 @@ try {
   console.log(`dashboard: ${machines} machines; parts ${parts.before} -> ${parts.now}; values ${values.before} -> ${values.now}; stored ${stored.before} -> ${stored.now}; screenshots in ${OUT}`);
 } catch (error) {
   await page?.screenshot({ path: join(OUT, 'failed.png') }).catch(() => {});
-  console.error(`dashboard: could not ${doing}: ${error instanceof Error ? error.message : error}`);
+  console.error(`dashboard: could not ${doing}: ${(error instanceof Error ? error.message : String(error)).split('\nCall log')[0]}`);
   process.exitCode = 1;
 } finally {
   await browser?.close();
