@@ -137,7 +137,7 @@ impl Plant {
             self.truth.write(Line::Summary(Box::new(summary.clone()))).await;
         }
         let readings = machines.iter().map(|summary| summary.readings).sum();
-        let parts = machines.iter().filter_map(|summary| summary.balance).map(|balance| balance.produced).sum();
+        let parts = machines.iter().map(|summary| summary.balance.produced).sum();
         self.truth.write(Line::End { readings, parts }).await;
         drop(self.truth);
         let file = self.file;

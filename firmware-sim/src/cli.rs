@@ -1,6 +1,10 @@
 //! The command line: what can be said, and the exit code of what went wrong.
 
-use std::{net::IpAddr, path::PathBuf, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use firmware_sim::config::parse_duration;
@@ -72,17 +76,28 @@ pub struct Plant {
     /// Port of the first Modbus machine; the others follow.
     #[arg(long, value_name = "PORT", default_value_t = 5021)]
     pub modbus_base_port: u16,
+    /// The gateways' brokers one by one, in place of host and base port.
+    #[arg(long, value_name = "IP:PORT,…", value_delimiter = ',')]
+    pub mqtt: Vec<SocketAddr>,
+    /// Where the Modbus machines listen one by one, in place of host and base port; more than are needed do no harm.
+    #[arg(long, value_name = "IP:PORT,…", value_delimiter = ',')]
+    pub modbus: Vec<SocketAddr>,
     /// Where brokers and Modbus machines are.
     #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
     pub host: IpAddr,
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
     /// How often states change; 1 suits a demonstration of a minute, 0.02 is nearer to a real shop.
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, value_parser = pace)]
     pub pace: f64,
     /// Leaves out injected faults.
     #[arg(long)]
     pub no_faults: bool,
+}
+
+/// As in the configuration.
+fn pace(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|pace| (0.001..=10.0).contains(pace)).ok_or_else(|| "must be a number from 0.001 to 10".to_owned())
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -138,7 +138,7 @@ mod tests {
             machines,
             seed: 42,
             pace: 1.0,
-            gateways: (0..gateways).map(|index| (format!("press-gw{}", index + 1), address(1_883 + index as u16))).collect(),
+            gateways: (0..gateways).map(|index| (format!("gateway-{}", index + 1), address(1_883 + index as u16))).collect(),
             modbus: (0..modbus_machines(machines, gateways)).map(|index| address(5_021 + index as u16)).collect(),
             faults: true,
         }

@@ -80,20 +80,28 @@ fn check(path: &std::path::Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Ports end at 65535.
 #[derive(Debug, thiserror::Error)]
-#[error("{0} ports from {1} on do not exist")]
-struct PortError(usize, u16);
+enum PortError {
+    #[error("{count} ports from {base} on do not exist")]
+    Range { count: usize, base: u16 },
+    #[error("{given} addresses were given, {needed} are needed")]
+    TooFew { given: usize, needed: usize },
+}
 
 fn plant(options: &cli::Plant) -> anyhow::Result<()> {
     let (machines, gateways) = (usize::from(options.machines), usize::from(options.gateways));
-    let brokers = addresses(options, options.mqtt_base_port, gateways)?;
-    let modbus = addresses(options, options.modbus_base_port, generate::modbus_machines(machines, gateways))?;
+    let brokers = addresses(options, &options.mqtt, options.mqtt_base_port, gateways)?;
+    let modbus = addresses(options, &options.modbus, options.modbus_base_port, generate::modbus_machines(machines, gateways))?;
     let text = generate::plant_toml(&PlantOptions {
         machines,
         seed: options.seed,
         pace: options.pace,
-        gateways: brokers.into_iter().enumerate().map(|(index, broker)| (format!("press-gw{}", index + 1), broker)).collect(),
+        gateways: brokers
+            .into_iter()
+            .take(gateways)
+            .enumerate()
+            .map(|(index, broker)| (format!("gateway-{}", index + 1), broker))
+            .collect(),
         modbus,
         faults: !options.no_faults,
     })?;
@@ -101,9 +109,13 @@ fn plant(options: &cli::Plant) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn addresses(options: &cli::Plant, base: u16, count: usize) -> Result<Vec<SocketAddr>, PortError> {
+/// Those that were `given`, or else `count` ports from `base` on.
+fn addresses(options: &cli::Plant, given: &[SocketAddr], base: u16, count: usize) -> Result<Vec<SocketAddr>, PortError> {
+    if !given.is_empty() {
+        return if given.len() >= count { Ok(given.to_vec()) } else { Err(PortError::TooFew { given: given.len(), needed: count }) };
+    }
     let address = |index: usize| {
-        let port = u16::try_from(usize::from(base) + index).map_err(|_| PortError(count, base))?;
+        let port = u16::try_from(usize::from(base) + index).map_err(|_| PortError::Range { count, base })?;
         Ok(SocketAddr::new(options.host, port))
     };
     (0..count).map(address).collect()

@@ -8,7 +8,10 @@
 
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
 
 use crate::{
     asset::Asset,
@@ -89,8 +92,10 @@ impl Worker {
         }
     }
 
-    fn balance(&mut self, to: Moment) -> Option<Balance> {
-        self.account.take().map(|account| account.close(to, self.ideal_cycle))
+    /// Closes the books; those of a machine that never started are empty.
+    fn balance(&mut self, to: Moment) -> Balance {
+        let account = self.account.take().unwrap_or_else(|| Account::open(to, self.machine.state()));
+        account.close(to, self.ideal_cycle)
     }
 }
 
@@ -115,7 +120,9 @@ pub struct Publisher {
 impl Publisher {
     /// Lives until the plant ends; returns what became of it.
     pub async fn run(mut self, link: MqttLink) -> Summary {
-        let link = tokio::spawn(link.run());
+        // Of its own, so that it ends with this task however that ends.
+        let mut task = JoinSet::new();
+        task.spawn(link.run());
         let mut end = self.worker.end.clone();
         // The zero message: whoever counts parts needs to know where counting begins.
         self.publish(true);
@@ -128,9 +135,7 @@ impl Publisher {
             self.publish(true);
             self.work(&mut end).await;
         }
-        let summary = self.finish(&mut end).await;
-        link.abort();
-        summary
+        self.finish(&mut end).await
     }
 
     async fn work(&mut self, end: &mut End) {
@@ -215,13 +220,12 @@ pub struct Polled {
 impl Polled {
     /// Lives until the plant ends; returns what became of it.
     pub async fn run(mut self, link: ModbusLink) -> Summary {
-        let link = tokio::spawn(link.run());
+        // Its end closes the port and all connections.
+        let mut task = JoinSet::new();
+        task.spawn(link.run());
         let mut end = self.worker.end.clone();
         self.work(&mut end).await;
-        let summary = self.finish(&mut end).await;
-        // Closes the port and all connections.
-        link.abort();
-        summary
+        self.finish(&mut end).await
     }
 
     async fn work(&mut self, end: &mut End) {

@@ -65,7 +65,7 @@ impl Delivery {
     }
 
     /// The next message to hand to the client.
-    pub fn next(&mut self) -> Option<&Message> {
+    pub fn next_to_send(&mut self) -> Option<&Message> {
         let message = self.waiting.pop_front()?;
         self.handed.push_back(message);
         self.handed.back()
@@ -109,7 +109,7 @@ mod tests {
     }
 
     fn hand_all(delivery: &mut Delivery) -> Vec<u64> {
-        std::iter::from_fn(|| delivery.next().map(|message| message.seq)).collect()
+        std::iter::from_fn(|| delivery.next_to_send().map(|message| message.seq)).collect()
     }
 
     #[test]
@@ -144,7 +144,7 @@ mod tests {
             for action in actions {
                 match action {
                     0 if delivery.has_room() => { accepted += 1; delivery.accept(message(accepted)); }
-                    1 => { delivery.next(); }
+                    1 => { delivery.next_to_send(); }
                     2 => { delivery.sent(next_pkid); next_pkid += 1; }
                     3 => {
                         if let Some(&pkid) = delivery.in_flight.keys().next() { delivery.acknowledge(pkid); }

@@ -155,7 +155,7 @@ impl MqttLink {
 
     /// The client's channel has a place for each message of the window, so that it is never full.
     fn hand_over(&mut self, client: &AsyncClient) {
-        while let Some(message) = self.delivery.next() {
+        while let Some(message) = self.delivery.next_to_send() {
             let sent = client.try_publish(self.target.topic.as_str(), QoS::AtLeastOnce, false, message.payload.clone());
             if let Err(error) = sent {
                 // Not reached with a valid topic; the message then stays open until the connection is made anew.
