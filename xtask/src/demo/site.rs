@@ -47,12 +47,21 @@ struct PlantFile {
 #[derive(Deserialize)]
 struct Machine {
     asset: String,
+    gateway: String,
     ideal_cycle_time: String,
     link: String,
-    /// Where an MQTT machine publishes.
-    address: Option<SocketAddr>,
     /// Where a Modbus machine listens.
     listen: Option<SocketAddr>,
+}
+
+impl PlantFile {
+    /// Ids of the gateways, in the order of the generator's ports.
+    fn gateways(&self) -> Vec<String> {
+        let mut ids: Vec<String> = self.machine.iter().map(|m| m.gateway.clone()).collect();
+        ids.sort_by_key(|id| id.trim_start_matches(|c: char| !c.is_ascii_digit() || c == '-').parse::<u32>().unwrap_or(u32::MAX));
+        ids.dedup();
+        ids
+    }
 }
 
 impl Site {
@@ -69,13 +78,14 @@ impl Site {
         }
         let api = free_port(options.port)?;
         let uplink = free_port(0)?;
-        let mqtt = free_ports(gateways)?;
-        let status = free_ports(gateways)?;
+        let mqtt = free_range(gateways)?;
+        let modbus = free_range(machines)?;
 
         let plant_file = folder.join("plant.toml");
         let mut generate = programs.command("sim");
         generate.args(["plant", "--machines", &machines.to_string(), "--gateways", &gateways.to_string()]);
-        generate.args(["--mqtt", &join(&mqtt), "--modbus", &join(&free_ports(machines)?)]);
+        generate.args(["--mqtt-base-port", &mqtt.to_string(), "--modbus-base-port", &modbus.to_string()]);
+        generate.args(["--seed", &options.seed.to_string()]);
         fs::write(&plant_file, command::output(&mut generate)?)?;
         let plant: PlantFile = toml::from_str(&fs::read_to_string(&plant_file)?).context("the generated plant.toml")?;
 
@@ -100,15 +110,14 @@ impl Site {
             modbus: plant.machine.iter().filter_map(|m| m.listen).collect(),
             folder,
         };
-        for (number, (mqtt, status)) in mqtt.iter().zip(&status).enumerate() {
-            let id = format!("gateway-{}", number + 1);
+        for (number, id) in plant.gateways().into_iter().enumerate() {
+            let mqtt = SocketAddr::from(([127, 0, 0, 1], mqtt + number as u16));
+            let status = free_port(0)?;
             let file = site.folder.join(format!("{id}.toml"));
-            // Modbus machines are shared out in turn, like the generator shares out the others.
-            let polled = plant.machine.iter().filter(|m| m.link == "modbus").skip(number).step_by(gateways);
-            fs::write(&file, gateway_toml(&site.folder, &id, *mqtt, *status, uplink, polled, site.durability_interval_s))?;
-            site.gateways.push(Gateway { token_file: site.folder.join(format!("{id}.token")), id, file, status: *status });
+            let polled = plant.machine.iter().filter(|m| m.gateway == id && m.link == "modbus");
+            fs::write(&file, gateway_toml(&site.folder, &id, mqtt, status, uplink, polled, site.durability_interval_s))?;
+            site.gateways.push(Gateway { token_file: site.folder.join(format!("{id}.token")), id, file, status });
         }
-        debug_assert!(plant.machine.iter().all(|m| m.link != "mqtt" || m.address.is_some_and(|a| mqtt.contains(&a))));
         Ok(site)
     }
 
@@ -172,14 +181,15 @@ fn free_port(wanted: u16) -> Result<SocketAddr> {
     Ok(listener.local_addr()?)
 }
 
-/// `count` different free ports.
-fn free_ports(count: usize) -> Result<Vec<SocketAddr>> {
-    let held = (0..count).map(|_| TcpListener::bind(("127.0.0.1", 0))).collect::<std::io::Result<Vec<_>>>()?;
-    Ok(held.iter().map(TcpListener::local_addr).collect::<std::io::Result<_>>()?)
-}
-
-fn join(addresses: &[SocketAddr]) -> String {
-    addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(",")
+/// The first of `count` consecutive ports that are free on loopback now.
+fn free_range(count: usize) -> Result<u16> {
+    let count = u16::try_from(count)?;
+    (20_000..32_000)
+        .step_by(usize::from(count).max(64))
+        .find(|first| {
+            (*first..first + count).map(|port| TcpListener::bind(("127.0.0.1", port))).collect::<std::io::Result<Vec<_>>>().is_ok()
+        })
+        .with_context(|| format!("no {count} consecutive free ports between 20000 and 32000"))
 }
 
 fn collector_toml(folder: &Path, api: SocketAddr, uplink: SocketAddr, plant: &PlantFile) -> String {
