@@ -4,7 +4,10 @@
 //!
 //! Invariant: publishing never waits. Who reads too slowly loses the oldest events, is told how many, and nobody else notices.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use protocol::{GatewayId, StampedRecord};
 use tokio::sync::broadcast;
@@ -12,7 +15,10 @@ use tokio::sync::broadcast;
 use crate::twin::{AssetView, GatewayView};
 
 /// Events that a subscriber may lag behind before it loses the oldest.
-pub const QUEUE_EVENTS: usize = 1_024;
+pub const QUEUE_EVENTS: usize = 256;
+
+/// Records in one event; of more (a gateway that catches up) only the newest go out live. With [`QUEUE_EVENTS`] this bounds the memory of the ring.
+pub const MAX_RECORDS: usize = 5_000;
 
 /// What happened, in the order in which it became durable.
 #[derive(Debug)]
@@ -23,6 +29,8 @@ pub enum LiveEvent {
     Assets(Vec<AssetView>),
     /// All gateways, every two seconds.
     Gateways(Vec<GatewayView>),
+    /// So many records were too many to go out live; they are in the history.
+    Skipped(u64),
 }
 
 /// What a subscriber gets next.
@@ -39,6 +47,19 @@ pub enum Next {
 #[derive(Debug, Clone)]
 pub struct Live {
     sender: broadcast::Sender<Arc<LiveEvent>>,
+    admitted: Arc<AtomicUsize>,
+}
+
+/// Leave to listen; given back when it is dropped.
+#[derive(Debug)]
+pub struct Place {
+    admitted: Arc<AtomicUsize>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.admitted.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Live {
@@ -48,13 +69,31 @@ impl Live {
 
     /// A ring of `events` (rounded up to a power of two).
     pub fn with_capacity(events: usize) -> Self {
-        Self { sender: broadcast::Sender::new(events.max(1)) }
+        Self { sender: broadcast::Sender::new(events.max(1)), admitted: Arc::default() }
     }
 
     /// Hands `event` to all subscribers; returns at once, also if there are none or if they are slow.
-    pub fn publish(&self, event: LiveEvent) {
+    pub fn publish(&self, mut event: LiveEvent) {
+        if let LiveEvent::Records { records, .. } = &mut event
+            && records.len() > MAX_RECORDS
+        {
+            let skipped = records.len() - MAX_RECORDS;
+            records.drain(..skipped);
+            self.send(LiveEvent::Skipped(skipped as u64));
+        }
+        self.send(event);
+    }
+
+    fn send(&self, event: LiveEvent) {
         // An error only says that nobody listens.
         let _ = self.sender.send(Arc::new(event));
+    }
+
+    /// A place among at most `max` listeners; `None` if all are taken.
+    pub fn admit(&self, max: usize) -> Option<Place> {
+        let next = |n: usize| (n < max).then_some(n + 1);
+        self.admitted.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).ok()?;
+        Some(Place { admitted: Arc::clone(&self.admitted) })
     }
 
     /// Everything that is published from now on.
@@ -111,6 +150,15 @@ mod tests {
         }
         drop(live);
         assert!(matches!(slow.next().await, Next::Closed));
+    }
+
+    #[test]
+    fn there_are_as_many_places_as_allowed_and_they_come_back() {
+        let live = Live::new();
+        let first = live.admit(1);
+        assert!(first.is_some() && live.admit(1).is_none());
+        drop(first);
+        assert!(live.admit(1).is_some());
     }
 
     #[tokio::test]

@@ -20,7 +20,10 @@ pub struct GatewayTally {
     pub rejected_batches: u64,
     /// Readings in the summaries that were stored (the sum of their counts).
     pub readings_stored: u64,
-    pub last_batch_at: Option<Timestamp>,
+    /// Last batch or heartbeat.
+    pub last_seen: Option<Timestamp>,
+    /// The collector's clock minus the gateway's at the last batch, the way of the batch included.
+    pub skew_us: Option<i64>,
 }
 
 /// Shared by the ingest and the API; clones are the same tally.
@@ -33,6 +36,11 @@ impl Tally {
     /// The counts of one gateway; zero if it has sent nothing.
     pub fn of(&self, gateway: &GatewayId) -> GatewayTally {
         self.gateways.read().get(gateway).copied().unwrap_or_default()
+    }
+
+    /// All gateways that sent something.
+    pub fn all(&self) -> Vec<(GatewayId, GatewayTally)> {
+        self.gateways.read().iter().map(|(gateway, tally)| (gateway.clone(), *tally)).collect()
     }
 
     /// Changes the counts of one gateway.

@@ -1,1 +1,230 @@
-//! stub
+//! The collector's store: one Delta table per kind of record, with the rows that are not yet in it held in memory beside it.
+//!
+//! Stands after the collector's journal (rows come in durable already) and before everything that asks questions:
+//! [`StoredRow`] -> [`Lake::push`] (hot rows, at once in every query) -> [`Lake::commit`] (Parquet files and a Delta log entry, synced to disk)
+//! -> [`Lake::compact`] (few large sorted files). Queries ([`Lake::sql`] and the typed reads) see hot and stored rows as one table.
+//!
+//! Invariants:
+//! - A row's stored effect is exactly once for its (gateway, stream, sequence): the highest sequence stored is an application transaction in
+//!   the same log entry as the rows, and it is checked against the newest version of the table before each commit.
+//! - When `commit` returns, data files, log entry and their folders have been synced.
+//! - A query sees each row once, wherever it lies: stored version and hot rows are swapped together.
+//! - No type of Delta, Arrow or DataFusion leaves this crate.
+
+mod cells;
+mod commit;
+mod compact;
+mod decode;
+mod durable;
+mod error;
+mod hot;
+mod latest;
+mod ledger;
+mod open;
+mod options;
+mod query;
+mod reads;
+mod rows;
+mod schema;
+mod session;
+mod store;
+mod view;
+
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
+use protocol::{AssetPath, GatewayId, PartCount, SignalName, StateChange, StreamId, TimeRange};
+
+pub use commit::{CommitReport, TableCommit};
+pub use compact::{CompactReport, TableCompact};
+pub use error::LakeError;
+pub use latest::{GatewayTotals, Latest, LossTotal};
+pub use options::{LakeOptions, Probe, SqlLimits, Step};
+pub use query::{Column, ColumnKind, QueryResult};
+pub use reads::{AnomalyFilter, LossFilter, SeriesPoint, Sourced};
+pub use rows::StoredRow;
+
+use hot::Intake;
+use session::Sessions;
+use store::TableStore;
+use view::Views;
+
+/// What became of rows handed to [`Lake::push`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PushReport {
+    /// Rows that are hot now.
+    pub accepted: usize,
+    /// Rows that had been pushed or stored before (their sequence is at or below their table's watermark); not taken again.
+    pub duplicates: usize,
+}
+
+/// The store. Cheap to share (`Arc<Lake>`); one per root folder and process.
+pub struct Lake {
+    inner: Arc<Inner>,
+    /// Queries, commits and compactions run here, so that a heavy one can't hold up the caller's own tasks.
+    runtime: Option<tokio::runtime::Runtime>,
+}
+
+struct Inner {
+    options: LakeOptions,
+    tables: Vec<TableStore>,
+    views: RwLock<Arc<Views>>,
+    intake: Mutex<Intake>,
+    sessions: Sessions,
+    /// One commit, and one compaction, at a time.
+    committing: tokio::sync::Mutex<()>,
+    compacting: tokio::sync::Mutex<()>,
+    running_sql: tokio::sync::Semaphore,
+}
+
+impl Lake {
+    /// Opens the tables under `options.root`, creating what is missing.
+    ///
+    /// # Errors
+    /// [`LakeError`] if a folder can't be made, or a table is damaged or has other columns than this version writes.
+    pub async fn open(options: LakeOptions) -> Result<Self, LakeError> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .thread_name("lake")
+            .thread_stack_size(8 << 20)
+            .enable_all()
+            .build()
+            .map_err(|source| LakeError::Io { path: options.root.clone(), source })?;
+        let opened = runtime.spawn(Inner::open(options)).await;
+        // An error must not drop the runtime here: that would block inside async code.
+        match opened.map_err(LakeError::from).and_then(|inner| inner) {
+            Ok(inner) => Ok(Self { inner: Arc::new(inner), runtime: Some(runtime) }),
+            Err(error) => {
+                runtime.shutdown_background();
+                Err(error)
+            }
+        }
+    }
+
+    /// Highest sequence stored of every stream (over all tables).
+    pub fn watermarks(&self) -> Vec<(GatewayId, StreamId, u64)> {
+        self.inner.views().watermarks()
+    }
+
+    /// Takes rows into memory; every query that begins after this sees all of them. Rows of a stream must come in order of `seq`, and all rows
+    /// of one `seq` in one call. Does some milliseconds of work for thousands of rows, and no I/O.
+    pub fn push(&self, rows: Vec<StoredRow>) -> PushReport {
+        self.inner.push(&rows)
+    }
+
+    /// Rows in memory only. The caller keeps this bounded by committing.
+    pub fn hot_rows(&self) -> usize {
+        self.inner.views().hot_rows()
+    }
+
+    /// Stores all rows that are hot now, one Delta commit per table that has any. If it fails, what could not be stored stays hot and the next
+    /// call tries again; a table that fails does not keep the others from being stored.
+    ///
+    /// # Errors
+    /// The first table's [`LakeError`]; [`LakeError::Poisoned`] is final for this handle.
+    pub async fn commit(&self) -> Result<CommitReport, LakeError> {
+        let inner = Arc::clone(&self.inner);
+        self.run(async move { inner.commit().await }).await
+    }
+
+    /// Rewrites small files into few large ones, sorted by asset, signal and time; removes files that no reader needs any more. Answers stay the same.
+    ///
+    /// # Errors
+    /// [`LakeError`]; the tables are then as they were.
+    pub async fn compact(&self) -> Result<CompactReport, LakeError> {
+        let inner = Arc::clone(&self.inner);
+        self.run(async move { inner.compact().await }).await
+    }
+
+    /// Answers one read-only SQL statement over the tables `window_summaries`, `anomalies`, `state_changes`, `part_counts` and `losses`.
+    ///
+    /// # Errors
+    /// [`LakeError::Refused`] for anything that is not a query, [`LakeError::Sql`] for a wrong one, [`LakeError::Timeout`] and [`LakeError::Memory`] for
+    /// one that is over its limits.
+    pub async fn sql(&self, sql: &str) -> Result<QueryResult, LakeError> {
+        let (inner, sql) = (Arc::clone(&self.inner), sql.to_owned());
+        self.run(async move { inner.sql(&sql).await }).await
+    }
+
+    /// State changes in `range`, in order, preceded by the last one before it (what the machine was doing when `range` begins).
+    ///
+    /// # Errors
+    /// [`LakeError`].
+    pub async fn states(&self, asset: &AssetPath, range: TimeRange) -> Result<Vec<StateChange>, LakeError> {
+        let (inner, asset) = (Arc::clone(&self.inner), asset.clone());
+        self.run(async move { inner.states(&asset, range).await }).await
+    }
+
+    /// Part counts whose `to` lies in `(range.from, range.to]`, in order of `to`.
+    ///
+    /// # Errors
+    /// [`LakeError`].
+    pub async fn parts(&self, asset: &AssetPath, range: TimeRange) -> Result<Vec<PartCount>, LakeError> {
+        let (inner, asset) = (Arc::clone(&self.inner), asset.clone());
+        self.run(async move { inner.parts(&asset, range).await }).await
+    }
+
+    /// Anomalies with `event_time` in the filter's range, newest first.
+    ///
+    /// # Errors
+    /// [`LakeError`].
+    pub async fn anomalies(&self, filter: AnomalyFilter) -> Result<Vec<Sourced<protocol::Anomaly>>, LakeError> {
+        let inner = Arc::clone(&self.inner);
+        self.run(async move { inner.anomalies(&filter).await }).await
+    }
+
+    /// Losses whose `[from, to]` touches the filter's range, newest first.
+    ///
+    /// # Errors
+    /// [`LakeError`].
+    pub async fn losses(&self, filter: LossFilter) -> Result<Vec<Sourced<protocol::Loss>>, LakeError> {
+        let inner = Arc::clone(&self.inner);
+        self.run(async move { inner.losses(&filter).await }).await
+    }
+
+    /// Window summaries of one signal whose start lies in `range`, gathered into steps counted from `range.from`: counts add up, the mean is
+    /// weighted by count. Steps without data are left out.
+    ///
+    /// # Errors
+    /// [`LakeError::InvalidRange`] for a zero step, an empty range or too many steps, else [`LakeError`].
+    pub async fn series(
+        &self,
+        asset: &AssetPath,
+        signal: &SignalName,
+        range: TimeRange,
+        step: std::time::Duration,
+    ) -> Result<Vec<SeriesPoint>, LakeError> {
+        let (inner, asset, signal) = (Arc::clone(&self.inner), asset.clone(), signal.clone());
+        self.run(async move { inner.series(&asset, &signal, range, step).await }).await
+    }
+
+    /// The last of everything, from which the live twin is rebuilt at start.
+    ///
+    /// # Errors
+    /// [`LakeError`].
+    pub async fn latest(&self) -> Result<Latest, LakeError> {
+        let inner = Arc::clone(&self.inner);
+        self.run(async move { inner.latest().await }).await
+    }
+
+    /// Runs `work` on the lake's own threads. It goes on if the caller stops waiting, except queries: these end with their own timeout.
+    async fn run<T: Send + 'static>(&self, work: impl Future<Output = Result<T, LakeError>> + Send + 'static) -> Result<T, LakeError> {
+        match &self.runtime {
+            Some(runtime) => runtime.spawn(work).await?,
+            None => Err(LakeError::Closed),
+        }
+    }
+}
+
+impl Drop for Lake {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl std::fmt::Debug for Lake {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lake").field("root", &self.inner.options.root).field("hot_rows", &self.hot_rows()).finish_non_exhaustive()
+    }
+}

@@ -1,10 +1,103 @@
-//! The HTTP interface for people and programs.
+//! The HTTP interface for people and programs: JSON, the WebSocket, OpenAPI, and the dashboard's files.
+//!
+//! Answers from the twin (now), the lake (history) and the store (relations); changes none of the facts. Order of the layers, from outside: panics,
+//! headers, limits, compression, body size, key.
+//!
+//! Invariant: every answer that is not a success is a problem document; every route but health, login, documentation and the dashboard's files needs a key.
 
-use axum::{Router, routing::get};
+pub mod access;
+mod assets;
+mod body;
+mod cursor;
+mod feed;
+mod gateways;
+mod guard;
+mod health;
+mod keys;
+mod oee;
+mod openapi;
+mod params;
+pub mod problem;
+mod records;
+mod series;
+mod session;
+mod sql;
+mod ws;
 
-use crate::app::App;
+use std::sync::Arc;
 
-/// All routes of the API server.
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, Request},
+    http::{Method, StatusCode},
+    middleware::{from_fn, from_fn_with_state},
+    response::{IntoResponse, Response},
+};
+use tokio::sync::Semaphore;
+use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer};
+use utoipa::OpenApi;
+use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_swagger_ui::SwaggerUi;
+
+use self::problem::Problem;
+use crate::{app::App, clock, dashboard, twin::Moment};
+
+pub use feed::run as run_feed;
+
+/// All routes of the API server. Serve it with `into_make_service_with_connect_info::<SocketAddr>()`; run [`run_feed`] beside it.
 pub fn router(app: App) -> Router {
-    Router::new().route("/health", get(async || "ok")).with_state(app)
+    let (routes, document) = described(&app);
+    let max_body = app.config.api.max_body_bytes;
+    routes
+        .merge(SwaggerUi::new("/docs").url("/openapi.json", document))
+        .method_not_allowed_fallback(async || Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not take that method"))
+        .fallback(files)
+        .layer(DefaultBodyLimit::max(max_body))
+        .layer(CompressionLayer::new())
+        .layer(from_fn_with_state(Arc::new(Semaphore::new(guard::MAX_REQUESTS)), guard::limits))
+        .layer(from_fn(guard::headers))
+        .layer(CatchPanicLayer::custom(guard::panicked))
+        .with_state(app)
+}
+
+/// The OpenAPI document of what [`router`] serves.
+fn described(app: &App) -> (Router<App>, utoipa::openapi::OpenApi) {
+    let open = OpenApiRouter::with_openapi(openapi::Document::openapi())
+        .routes(routes!(health::alive))
+        .routes(routes!(health::ready))
+        .routes(routes!(health::metrics))
+        .routes(routes!(session::login))
+        .routes(routes!(session::logout));
+    let keyed = OpenApiRouter::default()
+        .routes(routes!(session::session))
+        .routes(routes!(keys::list))
+        .routes(routes!(assets::list))
+        .routes(routes!(assets::twin))
+        .routes(routes!(gateways::list))
+        .routes(routes!(oee::of_machine))
+        .routes(routes!(oee::states))
+        .routes(routes!(oee::shifts))
+        .routes(routes!(oee::calculate))
+        .routes(routes!(series::of_signal))
+        .routes(routes!(records::anomalies))
+        .routes(routes!(records::losses))
+        .routes(routes!(sql::query))
+        .routes(routes!(ws::upgrade))
+        .route_layer(from_fn_with_state(app.clone(), access::authenticate));
+    open.merge(keyed).split_for_parts()
+}
+
+/// Paths that are no route: the dashboard's files and pages.
+async fn files(request: Request) -> Response {
+    let path = request.uri().path();
+    let of_the_interface = ["/api/", "/v1/", "/health/", "/ws/"].iter().any(|p| path.starts_with(p));
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    if reads && !of_the_interface && let Some(response) = dashboard::response(path, request.headers()) {
+        return response;
+    }
+    Problem::not_found(format!("there is nothing at {path}")).into_response()
+}
+
+fn moment(app: &App) -> Moment {
+    Moment { now: clock::now(), started_at: app.started_at }
 }

@@ -13,6 +13,8 @@ use jiff::{civil::Time, tz::TimeZone};
 use protocol::AssetPath;
 
 pub use resolve::EXAMPLE;
+pub(crate) use read::parse_duration;
+pub(crate) use resolve::advertised_host;
 
 /// Everything that the collector was told.
 #[derive(Debug, Clone)]

@@ -1,1 +1,119 @@
+use std::{path::Path, time::Duration};
 
+use super::{Config, ConfigError, EXAMPLE, Problem};
+
+fn parse(text: &str) -> Result<Config, Vec<Problem>> {
+    parse_with(text, &[])
+}
+
+fn parse_with(text: &str, env: &[(&str, &str)]) -> Result<Config, Vec<Problem>> {
+    let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    Config::parse(Path::new("collector.toml"), text, env).map_err(|error| match error {
+        ConfigError::Invalid { problems, .. } => problems,
+        ConfigError::Unreadable { .. } => panic!("{error}"),
+    })
+}
+
+#[test]
+fn the_example_loads_and_says_what_the_defaults_say() {
+    let example = parse(EXAMPLE).expect("the annotated example is valid");
+    let minimal = parse("[collector]\ndata_dir = \"/var/lib/millrace-collector\"\n").expect("only data_dir is needed");
+    assert_eq!(example.data_dir, minimal.data_dir);
+    assert_eq!(example.api.listen, minimal.api.listen);
+    assert_eq!(example.uplink.listen, minimal.uplink.listen);
+    assert_eq!(example.journal.max_bytes, minimal.journal.max_bytes);
+    assert_eq!(example.lake.commit_interval, minimal.lake.commit_interval);
+    assert_eq!(example.shifts, minimal.shifts);
+}
+
+#[test]
+fn a_broken_file_shows_all_problems_at_once_each_with_its_line() {
+    let text = "\
+[collector]
+data_dri = \"/tmp/x\"
+timezone = \"Europe/Atlantis\"
+[api]
+listen = \"0.0.0.0:8080\"
+[uplink]
+advertise = \"http://host\"
+max_batch_rows = \"many\"
+[lake]
+commit_interval = \"10\"
+[[shift]]
+name = \"early\"
+start = \"25:00\"
+[[asset]]
+path = \"plant1/press-1\"
+[gadget]
+";
+    let problems = parse(text).expect_err("it is broken");
+    let seen: Vec<(Option<usize>, &str)> = problems.iter().map(|p| (p.line, p.key.as_str())).collect();
+    for expected in [
+        (Some(2), "collector.data_dri"),
+        (Some(1), "collector.data_dir"),
+        (Some(3), "collector.timezone"),
+        (Some(5), "api.listen"),
+        (Some(7), "uplink.advertise"),
+        (Some(8), "uplink.max_batch_rows"),
+        (Some(10), "lake.commit_interval"),
+        (Some(13), "shift[0].start"),
+        (Some(15), "asset[0].path"),
+        (Some(16), "gadget"),
+    ] {
+        assert!(seen.contains(&expected), "{expected:?} is not among {seen:#?}");
+    }
+    assert!(problems.iter().all(|problem| !problem.advice.is_empty()), "each problem says what to do: {problems:#?}");
+    let typo = problems.iter().find(|p| p.key == "collector.data_dri").expect("checked above");
+    assert_eq!(typo.advice, "did you mean \"data_dir\"?");
+}
+
+#[test]
+fn a_syntax_error_is_reported_with_its_line() {
+    let problems = parse("[collector]\ndata_dir = \"/tmp/x\"\n[api\nlisten = 3\n").expect_err("it is no TOML");
+    assert!(problems.iter().any(|p| p.key == "syntax" && p.line == Some(3)), "{problems:#?}");
+}
+
+#[test]
+fn plain_http_on_the_network_needs_a_certificate_or_a_waiver() {
+    let text = |extra: &str| format!("[collector]\ndata_dir = \"/tmp/x\"\n[api]\nlisten = \"0.0.0.0:8080\"\n{extra}");
+    assert!(parse(&text("")).is_err());
+    assert!(parse(&text("allow_plain_http_on_network = true\n")).expect("waived").api.tls.is_none());
+    let problems = parse(&text("certificate = \"/nowhere/a.pem\"\nkey = \"/nowhere/b.pem\"\n")).expect_err("files are missing");
+    assert_eq!(problems.iter().map(|p| p.line).collect::<Vec<_>>(), [Some(5), Some(6)]);
+}
+
+#[test]
+fn the_environment_overrides_the_file_and_its_typos_are_problems() {
+    let text = "[collector]\ndata_dir = \"/tmp/x\"\n";
+    let config = parse_with(
+        text,
+        &[("MILLRACE_COLLECTOR__DATA_DIR", "/tmp/y"), ("MILLRACE_LAKE__COMMIT_ROWS", "5000"), ("MILLRACE_KEY", "mk_1"), ("MILLRACE_COLLECTOR__URL", "x")],
+    )
+    .expect("overrides are valid");
+    assert_eq!(config.data_dir, Path::new("/tmp/y"));
+    assert_eq!(config.lake.commit_rows, 5_000);
+    let problems = parse_with(text, &[("MILLRACE_LAKE__COMMIT_ROW", "1"), ("MILLRACE_API__LISTEN", "nowhere")]).expect_err("both are wrong");
+    assert_eq!(problems.len(), 2, "{problems:#?}");
+    assert!(problems.iter().all(|p| p.key.starts_with("MILLRACE_")));
+}
+
+#[test]
+fn times_and_sizes_take_units() {
+    let text = "[collector]\ndata_dir = \"/tmp/x\"\n[lake]\ncommit_interval = \"2.5s\"\n[journal]\nmax_size = \"64 MiB\"\n[[asset]]\npath = \"a/b/c/d\"\nideal_cycle_time = \"750ms\"\n";
+    let config = parse(text).expect("valid");
+    assert_eq!(config.lake.commit_interval, Duration::from_millis(2_500));
+    assert_eq!(config.journal.max_bytes, 64 << 20);
+    assert_eq!(config.assets[0].ideal_cycle_time, Some(Duration::from_millis(750)));
+}
+
+#[test]
+fn the_advertised_host_is_found_with_and_without_port_and_brackets() {
+    use super::resolve::advertised_host;
+    assert_eq!(advertised_host("https://c.example:8443"), Some("c.example"));
+    assert_eq!(advertised_host("https://c.example/"), Some("c.example"));
+    assert_eq!(advertised_host("https://[::1]:8443"), Some("::1"));
+    assert_eq!(advertised_host("https://10.0.0.5"), Some("10.0.0.5"));
+    assert_eq!(advertised_host("http://c.example:8443"), None);
+    assert_eq!(advertised_host("https://:8443"), None);
+    assert_eq!(advertised_host("https://c.example:port"), None);
+}

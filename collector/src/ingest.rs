@@ -1,0 +1,349 @@
+//! `POST /v1/batches`: authenticates, caps, decodes, queues for the journal, and answers what became of it.
+//!
+//! Stands between `uplink` (which knows from the TLS handshake who asks) and `journal`. Every batch ends in exactly one
+//! [`Outcome`], which is counted. Invariants: what a batch may cost is bounded before it is read; a batch that is acknowledged is durable;
+//! one bad batch stops nobody else.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Extension,
+    body::{Body, Bytes},
+    extract::State,
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use protocol::{
+    Ack, Batch, BatchAck, GatewayId, Timestamp,
+    codec::{self, Limits},
+};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use crate::{
+    app::App,
+    clock,
+    health::Part,
+    journal::{Incoming, Refusal, Request},
+    metrics::{self, Outcome},
+    problem::Problem,
+    quarantine::Quarantine,
+    store::CertificateStanding,
+    uplink::Peer,
+};
+
+/// Bodies that are read and decoded at a time; others wait for their turn.
+const CONCURRENT_BATCHES: usize = 32;
+const TURN_PATIENCE: Duration = Duration::from_secs(5);
+const BODY_PATIENCE: Duration = Duration::from_secs(30);
+const JOURNAL_PATIENCE: Duration = Duration::from_secs(30);
+const HOLD_WHEN_BUSY: Duration = Duration::from_secs(1);
+const HOLD_WHEN_BEHIND: Duration = Duration::from_secs(5);
+const HOLD_WHEN_FAILED: Duration = Duration::from_secs(10);
+pub const ACK_TYPE: &str = "application/vnd.millrace.ack";
+
+/// What the handler needs beside the [`App`].
+#[derive(Clone)]
+pub struct Ingest {
+    app: App,
+    queue: mpsc::Sender<Request>,
+    turns: Arc<Semaphore>,
+    limits: Limits,
+    quarantine: Quarantine,
+}
+
+/// Why a batch was not taken.
+#[derive(Debug, thiserror::Error)]
+enum Rejection {
+    #[error("no client certificate")]
+    NoCertificate,
+    #[error("the certificate of {gateway} is not good: {standing:?}")]
+    BadCertificate { gateway: GatewayId, standing: CertificateStanding },
+    #[error("{peer} sent a batch in the name of {named}")]
+    WrongName { peer: GatewayId, named: GatewayId },
+    #[error("the batch is over {limit} bytes")]
+    TooLarge { limit: usize },
+    #[error("the body did not come: {0}")]
+    Body(String),
+    #[error("not a valid batch: {0}")]
+    Undecodable(String),
+    #[error("held off: {reason}")]
+    HeldOff { reason: &'static str, retry_after: Duration },
+    #[error(transparent)]
+    Store(#[from] crate::store::StoreError),
+    #[error("the journal failed")]
+    Journal,
+}
+
+impl Ingest {
+    pub fn new(app: App, queue: mpsc::Sender<Request>) -> Self {
+        let uplink = &app.config.uplink;
+        let limits = limits(uplink);
+        let quarantine = Quarantine::new(app.config.in_data_dir("quarantine"), uplink.max_quarantined);
+        Self { app, queue, turns: Arc::new(Semaphore::new(CONCURRENT_BATCHES)), limits, quarantine }
+    }
+}
+
+/// The limits of one batch.
+pub fn limits(uplink: &crate::config::UplinkConfig) -> Limits {
+    Limits {
+        max_encoded_bytes: uplink.max_batch_bytes,
+        max_decoded_bytes: uplink.max_decoded_bytes,
+        max_rows: uplink.max_batch_rows,
+    }
+}
+
+/// The handler.
+pub async fn post_batch(State(ingest): State<Ingest>, Extension(peer): Extension<Peer>, headers: HeaderMap, body: Body) -> Response {
+    // Before the body: the transfer is no part of the skew.
+    let received_at = clock::now();
+    match ingest.take(&peer, received_at, &headers, body).await {
+        Ok(ack) => {
+            metrics::batch(match ack.ack {
+                Ack::Stored => Outcome::Stored,
+                Ack::Duplicate => Outcome::Duplicate,
+                Ack::Gap { .. } => Outcome::Gap,
+                Ack::Heartbeat => Outcome::Heartbeat,
+            });
+            match codec::encode_ack(&ack) {
+                Ok(bytes) => ([(header::CONTENT_TYPE, ACK_TYPE)], bytes).into_response(),
+                Err(error) => {
+                    tracing::error!(%error, "cannot encode an acknowledgement");
+                    problem(&Rejection::Journal).into_response()
+                }
+            }
+        }
+        Err(rejection) => {
+            metrics::batch(outcome(&rejection));
+            tracing::warn!(gateway = peer.gateway().map(GatewayId::as_str), %rejection, "batch not taken");
+            problem(&rejection).into_response()
+        }
+    }
+}
+
+impl Ingest {
+    async fn take(&self, peer: &Peer, received_at: Timestamp, headers: &HeaderMap, body: Body) -> Result<BatchAck, Rejection> {
+        let gateway = self.admit(peer).await?;
+        self.check_room()?;
+        let turn = tokio::time::timeout(TURN_PATIENCE, self.turns.acquire()).await;
+        let Ok(Ok(_turn)) = turn else {
+            return Err(Rejection::HeldOff { reason: "too many batches at a time", retry_after: HOLD_WHEN_BUSY });
+        };
+        let bytes = self.read(headers, body).await?;
+        let (bytes, batch) = self.decode(&gateway, received_at, bytes).await?;
+        if batch.gateway != gateway {
+            return Err(Rejection::WrongName { peer: gateway, named: batch.gateway });
+        }
+        let (sent_at, status) = (batch.sent_at, batch.status.clone());
+        let ack = self.deliver(Incoming { received_at, bytes: bytes.into(), batch, reply: oneshot::channel().0 }).await?;
+        self.app.twin.apply_status(&gateway, received_at, sent_at, &status);
+        self.app.tally.note(&gateway, |tally| {
+            tally.last_seen = Some(received_at);
+            tally.skew_us = Some(received_at.micros_since(sent_at));
+            match ack.ack {
+                Ack::Stored => tally.batches += 1,
+                Ack::Duplicate => tally.duplicate_batches += 1,
+                Ack::Gap { .. } => tally.gap_batches += 1,
+                Ack::Heartbeat => {}
+            }
+        });
+        Ok(ack)
+    }
+
+    /// Who sends, if it may.
+    async fn admit(&self, peer: &Peer) -> Result<GatewayId, Rejection> {
+        let (gateway, serial) = peer.identity().ok_or(Rejection::NoCertificate)?;
+        match self.app.store.certificate_standing(serial, gateway).await? {
+            CertificateStanding::Good => Ok(gateway.clone()),
+            standing => Err(Rejection::BadCertificate { gateway: gateway.clone(), standing }),
+        }
+    }
+
+    /// Gateways buffer; a collector that is behind lets them.
+    fn check_room(&self) -> Result<(), Rejection> {
+        if self.app.lake.hot_rows() >= self.app.config.lake.max_hot_rows {
+            return Err(Rejection::HeldOff { reason: "rows wait for the lake", retry_after: HOLD_WHEN_BEHIND });
+        }
+        Ok(())
+    }
+
+    async fn read(&self, headers: &HeaderMap, body: Body) -> Result<Bytes, Rejection> {
+        let limit = self.limits.max_encoded_bytes;
+        let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        if announced.is_some_and(|length| length > limit as u64) {
+            return Err(Rejection::TooLarge { limit });
+        }
+        match tokio::time::timeout(BODY_PATIENCE, axum::body::to_bytes(body, limit)).await {
+            Ok(Ok(bytes)) => Ok(bytes),
+            Ok(Err(error)) if is_over_limit(&error) => Err(Rejection::TooLarge { limit }),
+            Ok(Err(error)) => Err(Rejection::Body(error.to_string())),
+            Err(_) => Err(Rejection::Body(format!("not within {} s", BODY_PATIENCE.as_secs()))),
+        }
+    }
+
+    /// Decoding takes milliseconds of work: off the threads that serve connections.
+    async fn decode(&self, gateway: &GatewayId, received_at: Timestamp, bytes: Bytes) -> Result<(Bytes, Batch), Rejection> {
+        let (limits, body) = (self.limits, bytes.clone());
+        let decoded = tokio::task::spawn_blocking(move || {
+            let batch = codec::decode_batch(&body, &limits).map_err(|error| error.to_string())?;
+            check(&batch)?;
+            Ok(batch)
+        })
+        .await
+        .unwrap_or_else(|error| Err(format!("the decoder failed: {error}")));
+        match decoded {
+            Ok(batch) => Ok((bytes, batch)),
+            Err(reason) => {
+                self.app.tally.note(gateway, |tally| tally.rejected_batches += 1);
+                let (quarantine, owner) = (self.quarantine.clone(), gateway.clone());
+                let kept = tokio::task::spawn_blocking(move || quarantine.keep(&owner, received_at, &bytes)).await;
+                tracing::warn!(%gateway, %reason, copy = ?kept, "undecodable batch");
+                Err(Rejection::Undecodable(reason))
+            }
+        }
+    }
+
+    /// Queues for the journal and waits. If the client goes away meanwhile, the journal does not care: it has all of the batch.
+    async fn deliver(&self, mut incoming: Incoming) -> Result<BatchAck, Rejection> {
+        let (reply, answer) = oneshot::channel();
+        incoming.reply = reply;
+        self.queue.try_send(Request::Batch(Box::new(incoming))).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Rejection::HeldOff { reason: "the journal's queue is full", retry_after: HOLD_WHEN_BUSY },
+            mpsc::error::TrySendError::Closed(_) => Rejection::HeldOff { reason: "the collector is stopping", retry_after: HOLD_WHEN_FAILED },
+        })?;
+        match tokio::time::timeout(JOURNAL_PATIENCE, answer).await {
+            Ok(Ok(Ok(ack))) => Ok(ack),
+            Ok(Ok(Err(Refusal::Full { retry_after }))) => Err(Rejection::HeldOff { reason: "the journal is full", retry_after }),
+            Ok(Ok(Err(Refusal::Failed)) | Err(_)) => Err(Rejection::Journal),
+            Err(_) => Err(Rejection::HeldOff { reason: "the disk is slow", retry_after: HOLD_WHEN_BEHIND }),
+        }
+    }
+}
+
+/// What the codec can't know: that a batch is consistent in itself.
+fn check(batch: &Batch) -> Result<(), String> {
+    let Some(range) = batch.range else {
+        return if batch.records.is_empty() { Ok(()) } else { Err("records without a range".into()) };
+    };
+    // Sequences are stored as 64-bit signed integers.
+    if range.first == 0 || range.first > range.last || range.last > i64::MAX.unsigned_abs() {
+        return Err(format!("the range {}..{} is not one of sequences from 1", range.first, range.last));
+    }
+    let mut last = range.first;
+    for stamped in &batch.records {
+        if stamped.seq < last || stamped.seq > range.last {
+            return Err(format!("sequence {} is out of order or of the range {}..{}", stamped.seq, range.first, range.last));
+        }
+        last = stamped.seq;
+    }
+    Ok(())
+}
+
+fn is_over_limit(error: &axum::Error) -> bool {
+    // axum names this cause only in a type of a crate that is not ours to depend on.
+    std::iter::successors(std::error::Error::source(error), |cause| cause.source()).any(|cause| cause.to_string().contains("length limit"))
+}
+
+fn outcome(rejection: &Rejection) -> Outcome {
+    match rejection {
+        Rejection::NoCertificate => Outcome::Unauthenticated,
+        Rejection::BadCertificate { .. } | Rejection::WrongName { .. } => Outcome::Forbidden,
+        Rejection::TooLarge { .. } => Outcome::TooLarge,
+        Rejection::Undecodable(_) => Outcome::Undecodable,
+        Rejection::HeldOff { .. } => Outcome::HeldOff,
+        Rejection::Body(_) | Rejection::Store(_) | Rejection::Journal => Outcome::Failed,
+    }
+}
+
+fn problem(rejection: &Rejection) -> Problem {
+    match rejection {
+        Rejection::NoCertificate => Problem::new(
+            StatusCode::UNAUTHORIZED,
+            "A client certificate is needed",
+            "enroll this gateway: `millrace-collector token create` here, then `millrace-gateway enroll` there",
+        ),
+        Rejection::BadCertificate { standing, .. } => Problem::new(
+            StatusCode::FORBIDDEN,
+            "The certificate is not accepted",
+            match standing {
+                CertificateStanding::Revoked => "the gateway was revoked; enroll it again with a new token",
+                _ => "the collector does not know the certificate; enroll the gateway again with a new token",
+            },
+        ),
+        Rejection::WrongName { peer, named } => Problem::new(
+            StatusCode::FORBIDDEN,
+            "The batch is in another gateway's name",
+            format!("the certificate is {peer}'s, the batch {named}'s"),
+        ),
+        Rejection::TooLarge { limit } => {
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "The batch is too large", format!("at most {limit} bytes"))
+        }
+        Rejection::Body(reason) => Problem::new(StatusCode::REQUEST_TIMEOUT, "The body did not come", reason.clone()),
+        Rejection::Undecodable(reason) => Problem::new(StatusCode::BAD_REQUEST, "The body is no valid batch", reason.clone()),
+        Rejection::HeldOff { reason, retry_after } => {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Come back later", *reason).retry_after(*retry_after)
+        }
+        Rejection::Store(_) | Rejection::Journal => {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "The collector can't take batches now", format!("its {} failed", Part::Journal.as_str()))
+                .retry_after(HOLD_WHEN_FAILED)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::{GatewayStatus, Loss, LossReason, Record, SeqRange, StampedRecord, StreamId, TimeQuality};
+
+    use super::*;
+
+    fn batch(range: Option<(u64, u64)>, seqs: &[u64]) -> Batch {
+        let loss = Loss {
+            asset: None,
+            signal: None,
+            reason: LossReason::Unmatched,
+            count: 1,
+            from: Timestamp(1),
+            to: Timestamp(2),
+            detail: String::new(),
+        };
+        Batch {
+            gateway: GatewayId::new("gw").expect("valid"),
+            stream: StreamId(1),
+            range: range.map(|(first, last)| SeqRange { first, last }),
+            floor_seq: 1,
+            sent_at: Timestamp(1),
+            status: GatewayStatus {
+                boot_id: 1,
+                started_at: Timestamp(1),
+                version: "0".into(),
+                time_quality: TimeQuality::Synced,
+                readings_total: 0,
+                dropped_total: 0,
+                duplicates_total: 0,
+                signals: 0,
+                spool_bytes: 0,
+                backlog_entries: 0,
+                oldest_unsent_age_ms: 0,
+                sources: Vec::new(),
+            },
+            records: seqs.iter().map(|&seq| StampedRecord { seq, record: Record::Loss(loss.clone()) }).collect(),
+        }
+    }
+
+    #[test]
+    fn a_batch_that_contradicts_itself_is_no_batch() {
+        for good in [batch(None, &[]), batch(Some((1, 3)), &[1, 1, 3]), batch(Some((2, 2)), &[])] {
+            assert_eq!(check(&good), Ok(()));
+        }
+        for bad in [
+            batch(None, &[1]),
+            batch(Some((0, 1)), &[0]),
+            batch(Some((3, 2)), &[]),
+            batch(Some((1, u64::MAX)), &[]),
+            batch(Some((2, 3)), &[1]),
+            batch(Some((2, 3)), &[4]),
+            batch(Some((2, 3)), &[3, 2]),
+        ] {
+            assert!(check(&bad).is_err(), "{:?} {:?}", bad.range, bad.records.iter().map(|r| r.seq).collect::<Vec<_>>());
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! What is counted and measured, by name, in one place; rendered as text at `/metrics`.
+//!
+//! Invariant: label values come from closed sets of this file, so that the number of series is bounded.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+
+/// Where a batch ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Stored,
+    Duplicate,
+    Gap,
+    Heartbeat,
+    /// No certificate.
+    Unauthenticated,
+    /// Revoked, or in another's name.
+    Forbidden,
+    Undecodable,
+    TooLarge,
+    /// Told to come back later.
+    HeldOff,
+    Failed,
+}
+
+impl Outcome {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stored => "stored",
+            Self::Duplicate => "duplicate",
+            Self::Gap => "gap",
+            Self::Heartbeat => "heartbeat",
+            Self::Unauthenticated => "unauthenticated",
+            Self::Forbidden => "forbidden",
+            Self::Undecodable => "undecodable",
+            Self::TooLarge => "too_large",
+            Self::HeldOff => "held_off",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// Installs the recorder for this process, once, and gives the handle that renders it.
+pub fn install() -> PrometheusHandle {
+    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+    HANDLE
+        .get_or_init(|| {
+            let recorder = PrometheusBuilder::new().build_recorder();
+            let handle = recorder.handle();
+            if metrics::set_global_recorder(recorder).is_err() {
+                tracing::warn!("another metrics recorder is installed: /metrics stays empty");
+            }
+            describe();
+            handle
+        })
+        .clone()
+}
+
+fn describe() {
+    metrics::describe_counter!("millrace_collector_batches_total", "Batches by what became of them.");
+    metrics::describe_counter!("millrace_collector_readings_stored_total", "Readings in stored summaries (the sum of their counts).");
+    metrics::describe_counter!("millrace_collector_rows_stored_total", "Rows taken in.");
+    metrics::describe_counter!("millrace_collector_enrollments_total", "Attempts to enroll, by outcome.");
+    metrics::describe_counter!("millrace_collector_journal_corrupt_total", "Journal entries that could not be read back.");
+    metrics::describe_counter!("millrace_collector_refused_connections_total", "Connections refused because there were too many.");
+    metrics::describe_histogram!("millrace_collector_commit_duration_seconds", metrics::Unit::Seconds, "Time of a commit to the lake.");
+    metrics::describe_counter!("millrace_collector_commits_total", "Commits to the lake, by outcome.");
+    metrics::describe_gauge!("millrace_collector_hot_rows", "Rows in memory that the lake's files don't hold yet.");
+    metrics::describe_gauge!("millrace_collector_journal_entries", "Batches in the journal.");
+    metrics::describe_gauge!("millrace_collector_journal_bytes", metrics::Unit::Bytes, "Size of the journal on disk.");
+}
+
+pub fn batch(outcome: Outcome) {
+    metrics::counter!("millrace_collector_batches_total", "outcome" => outcome.as_str()).increment(1);
+}
+
+pub fn stored(rows: u64, readings: u64) {
+    metrics::counter!("millrace_collector_rows_stored_total").increment(rows);
+    metrics::counter!("millrace_collector_readings_stored_total").increment(readings);
+}
+
+/// `outcome` is one of `enrolled`, `refused`, `failed`.
+pub fn enrollment(outcome: &'static str) {
+    metrics::counter!("millrace_collector_enrollments_total", "outcome" => outcome).increment(1);
+}
+
+pub fn journal_corrupt() {
+    metrics::counter!("millrace_collector_journal_corrupt_total").increment(1);
+}
+
+pub fn connection_refused() {
+    metrics::counter!("millrace_collector_refused_connections_total").increment(1);
+}
+
+pub fn commit(took: Duration, done: bool) {
+    metrics::counter!("millrace_collector_commits_total", "outcome" => if done { "done" } else { "failed" }).increment(1);
+    if done {
+        metrics::histogram!("millrace_collector_commit_duration_seconds").record(took.as_secs_f64());
+    }
+}
+
+pub fn levels(hot_rows: usize, journal_entries: u64, journal_bytes: u64) {
+    metrics::gauge!("millrace_collector_hot_rows").set(hot_rows as f64);
+    metrics::gauge!("millrace_collector_journal_entries").set(journal_entries as f64);
+    metrics::gauge!("millrace_collector_journal_bytes").set(journal_bytes as f64);
+}

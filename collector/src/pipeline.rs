@@ -1,0 +1,235 @@
+//! From the journal to where it is asked for: hot rows, twin, live events; and from memory to the lake's files.
+//!
+//! Stands behind the journal. One task applies entries in the journal's order and then acknowledges; another commits hot rows to the lake
+//! and lets the journal delete what they came from.
+//!
+//! Invariant: the journal lets an entry go only after a commit that began when all its rows were hot. If the lake fails, the journal keeps.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use lake::StoredRow;
+use parking_lot::Mutex;
+use protocol::{GatewayId, Record, StampedRecord, StreamId};
+use spool::Spool;
+use tokio::{
+    sync::{Notify, mpsc, oneshot},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    app::App,
+    health::Part,
+    journal::{Applied, Entry},
+    live::LiveEvent,
+    metrics,
+};
+
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LAST_RETRY: Duration = Duration::from_secs(60);
+
+/// How far entries have been applied; shared by the two tasks.
+#[derive(Clone, Default)]
+pub struct Progress {
+    inner: Arc<Mutex<Reached>>,
+    rows_wait: Arc<Notify>,
+}
+
+#[derive(Clone, Default)]
+struct Reached {
+    /// All journal entries up to here are in hot rows or files.
+    journal_seq: u64,
+    /// Marks that have moved since the last commit.
+    streams: HashMap<(GatewayId, StreamId), u64>,
+}
+
+impl Progress {
+    fn reached(&self, journal_seq: u64, gateway: GatewayId, stream: StreamId, through: u64) {
+        let mut reached = self.inner.lock();
+        reached.journal_seq = journal_seq;
+        reached.streams.insert((gateway, stream), through);
+    }
+}
+
+/// Applies entries until the journal's thread has ended and everything is applied.
+pub async fn apply(app: App, progress: Progress, mut entries: mpsc::Receiver<Applied>) {
+    while let Some(applied) = entries.recv().await {
+        match applied {
+            Applied::Ping(reply) => _ = reply.send(()),
+            Applied::Batch(entry) => apply_entry(&app, &progress, *entry),
+        }
+    }
+}
+
+/// One entry: hot rows first, so that whoever hears of it can also ask for it.
+pub fn apply_entry(app: &App, progress: &Progress, entry: Entry) {
+    let Entry { journal_seq, gateway, stream, received_at, through, records, reply } = entry;
+    let rows = records.len();
+    let readings = readings(&records);
+    app.lake.push(rows_of(&gateway, stream, received_at, &records));
+    app.twin.apply(&gateway, received_at, &records);
+    metrics::stored(rows as u64, readings);
+    app.tally.note(&gateway, |tally| tally.readings_stored += readings);
+    app.live.publish(LiveEvent::Records { gateway: gateway.clone(), records });
+    progress.reached(journal_seq, gateway, stream, through);
+    if app.lake.hot_rows() >= app.config.lake.commit_rows {
+        progress.rows_wait.notify_one();
+    }
+    if let Some((reply, ack)) = reply {
+        // Who has gone away asks again and is told that it is a duplicate.
+        let _ = reply.send(Ok(ack));
+    }
+}
+
+fn rows_of(gateway: &GatewayId, stream: StreamId, ingested_at: protocol::Timestamp, records: &[StampedRecord]) -> Vec<StoredRow> {
+    let row = |stamped: &StampedRecord| StoredRow {
+        gateway: gateway.clone(),
+        stream,
+        seq: stamped.seq,
+        ingested_at,
+        record: stamped.record.clone(),
+    };
+    records.iter().map(row).collect()
+}
+
+fn readings(records: &[StampedRecord]) -> u64 {
+    let count = |stamped: &StampedRecord| match &stamped.record {
+        Record::Window(summary) => summary.count,
+        _ => 0,
+    };
+    records.iter().map(count).sum()
+}
+
+/// An entry that was acknowledged before this start: hot rows only. The twin is rebuilt from the lake afterwards.
+pub fn replay_entry(app: &App, progress: &Progress, entry: Entry) {
+    let Entry { journal_seq, gateway, stream, received_at, through, records, reply: _ } = entry;
+    app.lake.push(rows_of(&gateway, stream, received_at, &records));
+    progress.reached(journal_seq, gateway, stream, through);
+}
+
+/// What a commit needs.
+pub struct Committer {
+    pub app: App,
+    pub journal: Arc<Spool>,
+    pub progress: Progress,
+    /// Told when only a new start helps.
+    pub fatal: CancellationToken,
+}
+
+/// Why a commit did not come about; the journal keeps what it holds.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    #[error("the lake: {0}")]
+    Lake(#[from] lake::LakeError),
+    #[error(transparent)]
+    Store(#[from] crate::store::StoreError),
+    #[error("the journal: {0}")]
+    Journal(#[from] spool::SpoolError),
+    #[error("the journal's task ended early: {0}")]
+    Task(#[from] tokio::task::JoinError),
+}
+
+impl Committer {
+    /// Commits at the configured interval or number of rows until `stop`, then a last time; true if that worked.
+    pub async fn run(self, stop: CancellationToken) -> bool {
+        let settings = self.app.config.lake.clone();
+        let (mut retry, mut commits) = (FIRST_RETRY, 0u32);
+        let mut wait = settings.commit_interval;
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                // Not while it fails: then only the clock tells when to try again.
+                () = self.progress.rows_wait.notified(), if retry == FIRST_RETRY => {}
+                () = stop.cancelled() => break,
+            }
+            if self.commit_and_tell().await {
+                (wait, retry) = (settings.commit_interval, FIRST_RETRY);
+                commits += 1;
+                if commits % settings.compact_every == 0 {
+                    self.compact().await;
+                }
+            } else {
+                wait = retry.mul_f64(0.75 + 0.5 * rand::random::<f64>());
+                retry = (retry * 2).min(LAST_RETRY);
+            }
+        }
+        self.commit_and_tell().await
+    }
+
+    /// True if it worked.
+    async fn commit_and_tell(&self) -> bool {
+        let rows = self.app.lake.hot_rows();
+        let began = Instant::now();
+        let done = commit(&self.app, &self.journal, &self.progress).await;
+        metrics::commit(began.elapsed(), done.is_ok());
+        metrics::levels(self.app.lake.hot_rows(), self.journal.len(), self.journal.bytes_on_disk());
+        match done {
+            Ok(()) => {
+                tracing::debug!(rows, took = ?began.elapsed(), "committed");
+                self.app.health.recovered(Part::Lake);
+                // If it was full, it has room now; any other failure of it ends the process.
+                self.app.health.recovered(Part::Journal);
+                true
+            }
+            Err(error) => {
+                tracing::error!(rows, error = &error as &dyn std::error::Error, "rows did not reach the lake; the journal keeps them");
+                self.app.health.failed(Part::Lake, error.to_string());
+                if matches!(error, CommitError::Lake(lake::LakeError::Poisoned { .. } | lake::LakeError::Closed)) {
+                    self.fatal.cancel();
+                }
+                false
+            }
+        }
+    }
+
+    async fn compact(&self) {
+        let began = Instant::now();
+        match self.app.lake.compact().await {
+            Ok(_) => tracing::debug!(took = ?began.elapsed(), "compacted"),
+            // Queries are slower until it works; nothing else depends on it.
+            Err(error) => tracing::warn!(%error, "small files could not be merged"),
+        }
+    }
+}
+
+/// Brings all hot rows to the lake and lets the journal go as far.
+///
+/// # Errors
+/// [`CommitError`]; nothing is lost by it.
+pub async fn commit(app: &App, journal: &Arc<Spool>, progress: &Progress) -> Result<(), CommitError> {
+    // Taken before the commit begins: what is applied later may or may not be in it.
+    let taken = std::mem::take(&mut *progress.inner.lock());
+    let done = commit_through(app, journal, &taken).await;
+    if done.is_err() {
+        let mut current = progress.inner.lock();
+        current.journal_seq = current.journal_seq.max(taken.journal_seq);
+        for (stream, through) in taken.streams {
+            current.streams.entry(stream).or_insert(through);
+        }
+    }
+    done
+}
+
+async fn commit_through(app: &App, journal: &Arc<Spool>, reached: &Reached) -> Result<(), CommitError> {
+    app.lake.commit().await?;
+    // Before the journal lets go: rows alone don't tell how far a stream is, as an entry may hold none.
+    let streams: Vec<_> = reached.streams.iter().map(|((gateway, stream), through)| (gateway.clone(), *stream, *through)).collect();
+    if !streams.is_empty() {
+        app.store.set_streams(&streams).await?;
+    }
+    let (journal, through) = (Arc::clone(journal), reached.journal_seq);
+    if through > 0 {
+        tokio::task::spawn_blocking(move || journal.acknowledge(through)).await??;
+    }
+    Ok(())
+}
+
+/// Asks whether batches flow from the journal's queue to the end of the pipeline.
+pub async fn ping(queue: &mpsc::Sender<crate::journal::Request>, patience: Duration) -> bool {
+    let (reply, answer) = oneshot::channel();
+    let asked = async {
+        queue.send(crate::journal::Request::Ping(reply)).await.ok()?;
+        answer.await.ok()
+    };
+    matches!(tokio::time::timeout(patience, asked).await, Ok(Some(())))
+}

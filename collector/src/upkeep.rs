@@ -1,0 +1,99 @@
+//! What is to be done from time to time: metrics upkeep, the server certificate, when gateways were last seen, the watchdog.
+//!
+//! Beside the way of the data. Invariant: the watchdog is fed only if a ping has come through the journal's queue and the pipeline, so that
+//! "alive" means that batches flow.
+
+use std::{sync::Arc, time::Duration};
+
+use axum_server::tls_rustls::RustlsConfig;
+use tokio::{
+    sync::mpsc,
+    task::JoinHandle,
+    time::{Instant, MissedTickBehavior, interval_at},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{app::App, clock, health::Part, journal::Request, pipeline, pki::Pki, uplink};
+
+const METRICS_EVERY: Duration = Duration::from_secs(5);
+const SEEN_EVERY: Duration = Duration::from_secs(60);
+const CERTIFICATE_EVERY: Duration = Duration::from_secs(86_400);
+
+/// Starts the tasks; they end with `stop`.
+pub fn spawn(
+    app: &App,
+    pki: &Arc<Pki>,
+    tls: &RustlsConfig,
+    queue: &mpsc::Sender<Request>,
+    stop: &CancellationToken,
+) -> Vec<JoinHandle<()>> {
+    let mut tasks = vec![
+        every(METRICS_EVERY, stop, {
+            let metrics = app.metrics.clone();
+            move || {
+                let metrics = metrics.clone();
+                async move { metrics.run_upkeep() }
+            }
+        }),
+        every(SEEN_EVERY, stop, {
+            let app = app.clone();
+            move || write_seen(app.clone())
+        }),
+        every(CERTIFICATE_EVERY, stop, {
+            let (app, pki, tls) = (app.clone(), Arc::clone(pki), tls.clone());
+            move || renew(app.clone(), Arc::clone(&pki), tls.clone())
+        }),
+    ];
+    if let Some(patience) = sd_notify::watchdog_enabled() {
+        let queue = queue.clone();
+        // Thrice within the time that the service manager allows, so that one slow answer does no harm.
+        tasks.push(every(patience / 3, stop, move || feed_watchdog(queue.clone(), patience / 3)));
+    }
+    tasks
+}
+
+fn every<F>(period: Duration, stop: &CancellationToken, mut work: impl FnMut() -> F + Send + 'static) -> JoinHandle<()>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let stop = stop.clone();
+    tokio::spawn(async move {
+        let mut ticks = interval_at(Instant::now() + period, period);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => work().await,
+                () = stop.cancelled() => return,
+            }
+        }
+    })
+}
+
+async fn feed_watchdog(queue: mpsc::Sender<Request>, patience: Duration) {
+    if pipeline::ping(&queue, patience).await {
+        if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]) {
+            tracing::warn!(%error, "cannot tell the service manager");
+        }
+    } else {
+        tracing::error!("no ping came through the pipeline: the watchdog is not fed");
+    }
+}
+
+async fn write_seen(app: App) {
+    for (gateway, tally) in app.tally.all() {
+        let (Some(at), Some(skew_us)) = (tally.last_seen, tally.skew_us) else { continue };
+        if let Err(error) = app.store.gateway_seen(&gateway, at, skew_us).await {
+            app.health.failed(Part::Store, error.to_string());
+            return tracing::error!(%error, "cannot write down when gateways were seen");
+        }
+    }
+    app.health.recovered(Part::Store);
+}
+
+async fn renew(app: App, pki: Arc<Pki>, tls: RustlsConfig) {
+    match uplink::tls(&pki, &app.config.uplink, clock::now()) {
+        Ok(config) => tls.reload_from_config(config),
+        // The one in use is good for months.
+        Err(error) => tracing::error!(%error, "cannot renew the server's certificate"),
+    }
+}

@@ -1,0 +1,183 @@
+//! Reads in the types of `protocol`, for the twin, the KPIs and the API. Periods are half-open unless a read says otherwise.
+
+use std::time::Duration;
+
+use deltalake::{
+    arrow::{array::RecordBatch, datatypes::DataType},
+    datafusion::{
+        common::ScalarValue,
+        functions_aggregate::expr_fn::{max, min, sum},
+        logical_expr::{SortExpr, cast},
+        prelude::{DataFrame, Expr, SessionContext, col, lit},
+    },
+};
+use protocol::{Anomaly, AssetPath, GatewayId, Loss, PartCount, SignalName, StateChange, TimeRange, Timestamp};
+
+use crate::{Inner, decode, error::LakeError, schema::Table};
+
+/// Rows that a typed read gives at most; a longer period is the caller's to divide.
+const MAX_ROWS: usize = 500_000;
+/// Steps that a series has at most.
+const MAX_STEPS: i64 = 100_000;
+
+/// A record with the gateway that sent it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sourced<T> {
+    pub gateway: GatewayId,
+    pub ingested_at: Timestamp,
+    pub record: T,
+}
+
+/// Which anomalies.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AnomalyFilter {
+    pub asset: Option<AssetPath>,
+    pub signal: Option<SignalName>,
+    pub range: TimeRange,
+    pub limit: usize,
+}
+
+/// Which losses.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LossFilter {
+    pub gateway: Option<GatewayId>,
+    pub asset: Option<AssetPath>,
+    pub range: TimeRange,
+    pub limit: usize,
+}
+
+/// Summaries of one step of a series.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SeriesPoint {
+    /// Where the step begins.
+    pub at: Timestamp,
+    pub count: u64,
+    pub min: f64,
+    pub max: f64,
+    /// Weighted by count.
+    pub mean: f64,
+}
+
+impl Inner {
+    pub(crate) fn read_session(&self) -> Result<SessionContext, LakeError> {
+        Ok(self.sessions.for_reads(&self.views())?)
+    }
+
+    pub(crate) async fn states(&self, asset: &AssetPath, range: TimeRange) -> Result<Vec<StateChange>, LakeError> {
+        let session = self.read_session()?;
+        let of_asset = table(&session, Table::StateChanges).await?.filter(col("asset").eq(lit(asset.as_str())))?;
+        let before =
+            of_asset.clone().filter(col("event_time").lt(time(range.from)))?.sort(newest_first("event_time"))?.limit(0, Some(1))?;
+        let within =
+            of_asset.filter(from(range.from, "event_time").and(col("event_time").lt(time(range.to))))?.sort(oldest_first("event_time"))?;
+        let mut states = decode::all(&before.collect().await?, decode::Row::state)?;
+        states.extend(decode::all(&capped(within).await?, decode::Row::state)?);
+        Ok(states)
+    }
+
+    pub(crate) async fn parts(&self, asset: &AssetPath, range: TimeRange) -> Result<Vec<PartCount>, LakeError> {
+        let within = col("to_time").gt(time(range.from)).and(col("to_time").lt_eq(time(range.to)));
+        let parts = table(&self.read_session()?, Table::PartCounts).await?.filter(col("asset").eq(lit(asset.as_str())).and(within))?;
+        decode::all(&capped(parts.sort(oldest_first("to_time"))?).await?, decode::Row::parts)
+    }
+
+    pub(crate) async fn anomalies(&self, filter: &AnomalyFilter) -> Result<Vec<Sourced<Anomaly>>, LakeError> {
+        let mut wanted = from(filter.range.from, "event_time").and(col("event_time").lt(time(filter.range.to)));
+        if let Some(asset) = &filter.asset {
+            wanted = wanted.and(col("asset").eq(lit(asset.as_str())));
+        }
+        if let Some(signal) = &filter.signal {
+            wanted = wanted.and(col("signal").eq(lit(signal.as_str())));
+        }
+        let found = table(&self.read_session()?, Table::Anomalies).await?.filter(wanted)?.sort(newest_first("event_time"))?;
+        decode::all(&found.limit(0, Some(filter.limit.min(MAX_ROWS)))?.collect().await?, |row| row.sourced(decode::Row::anomaly))
+    }
+
+    pub(crate) async fn losses(&self, filter: &LossFilter) -> Result<Vec<Sourced<Loss>>, LakeError> {
+        let mut wanted = from(filter.range.from, "to_time").and(col("from_time").lt(time(filter.range.to)));
+        if let Some(gateway) = &filter.gateway {
+            wanted = wanted.and(col("gateway").eq(lit(gateway.as_str())));
+        }
+        if let Some(asset) = &filter.asset {
+            wanted = wanted.and(col("asset").eq(lit(asset.as_str())));
+        }
+        let found = table(&self.read_session()?, Table::Losses).await?.filter(wanted)?.sort(newest_first("to_time"))?;
+        decode::all(&found.limit(0, Some(filter.limit.min(MAX_ROWS)))?.collect().await?, |row| row.sourced(decode::Row::loss))
+    }
+
+    pub(crate) async fn series(
+        &self,
+        asset: &AssetPath,
+        signal: &SignalName,
+        range: TimeRange,
+        step: Duration,
+    ) -> Result<Vec<SeriesPoint>, LakeError> {
+        let step = i64::try_from(step.as_micros())
+            .ok()
+            .filter(|step| *step > 0)
+            .ok_or(LakeError::InvalidRange { reason: "the step is zero or too long" })?;
+        let length = range.to.micros_since(range.from);
+        if length <= 0 {
+            return Err(LakeError::InvalidRange { reason: "the period ends before it begins" });
+        }
+        if length / step >= MAX_STEPS {
+            return Err(LakeError::InvalidRange { reason: "too many steps; ask for a longer step or a shorter period" });
+        }
+        let wanted = (col("asset").eq(lit(asset.as_str())))
+            .and(col("signal").eq(lit(signal.as_str())))
+            .and(from(range.from, "window_start"))
+            .and(col("window_start").lt(time(range.to)));
+        let bucket = (cast(col("window_start"), DataType::Int64) - lit(range.from.as_micros())) / lit(step);
+        let weight = cast(col("count"), DataType::Float64);
+        let steps = table(&self.read_session()?, Table::WindowSummaries).await?.filter(wanted)?.aggregate(
+            vec![bucket.alias("bucket")],
+            vec![
+                sum(col("count")).alias("readings"),
+                min(col("min")).alias("lowest"),
+                max(col("max")).alias("highest"),
+                sum(col("mean") * weight).alias("total"),
+            ],
+        )?;
+        let steps = steps.sort(vec![col("bucket").sort(true, true)])?.collect().await?;
+        decode::all(&steps, |row| {
+            let count = row.count("readings")?;
+            Ok(SeriesPoint {
+                at: range.from.plus_micros(row.int("bucket")? * step),
+                count,
+                min: row.float("lowest")?,
+                max: row.float("highest")?,
+                mean: row.float("total")? / count as f64,
+            })
+        })
+    }
+}
+
+pub(crate) async fn table(session: &SessionContext, table: Table) -> Result<DataFrame, LakeError> {
+    Ok(session.table(table.name()).await?)
+}
+
+/// All rows, or an error if they are too many to hold.
+async fn capped(rows: DataFrame) -> Result<Vec<RecordBatch>, LakeError> {
+    let batches = rows.limit(0, Some(MAX_ROWS + 1))?.collect().await?;
+    match batches.iter().map(RecordBatch::num_rows).sum::<usize>() > MAX_ROWS {
+        true => Err(LakeError::TooManyRows { max: MAX_ROWS }),
+        false => Ok(batches),
+    }
+}
+
+pub(crate) fn time(at: Timestamp) -> Expr {
+    lit(ScalarValue::TimestampMicrosecond(Some(at.as_micros()), Some("UTC".into())))
+}
+
+fn from(at: Timestamp, column: &str) -> Expr {
+    col(column).gt_eq(time(at))
+}
+
+/// Rows of the same moment in the order in which they came.
+fn oldest_first(column: &str) -> Vec<SortExpr> {
+    [column, "ingested_at", "seq"].map(|column| col(column).sort(true, true)).into()
+}
+
+fn newest_first(column: &str) -> Vec<SortExpr> {
+    [column, "ingested_at", "seq"].map(|column| col(column).sort(false, false)).into()
+}
