@@ -17,7 +17,8 @@ pub const MAX_REQUESTS: usize = 256;
 /// Longest of all is SQL, which has a limit of its own below this.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(40);
 
-const CSP_DASHBOARD: &str = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'";
+const CSP_DASHBOARD: &str =
+    "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'";
 /// Swagger UI sets styles in its page.
 const CSP_DOCS: &str = "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'";
 

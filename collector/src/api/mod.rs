@@ -92,7 +92,10 @@ async fn files(request: Request) -> Response {
     let path = request.uri().path();
     let of_the_interface = ["/api/", "/v1/", "/health/", "/ws/"].iter().any(|p| path.starts_with(p));
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    if reads && !of_the_interface && let Some(response) = dashboard::response(path, request.headers()) {
+    if reads
+        && !of_the_interface
+        && let Some(response) = dashboard::response(path, request.headers())
+    {
         return response;
     }
     Problem::not_found(format!("there is nothing at {path}")).into_response()

@@ -10,7 +10,7 @@ use super::{
     assets,
     body::Body,
     params::{Params, parsed},
-    problem::{Problem, Problems, ProblemField},
+    problem::{Problem, ProblemField, Problems},
 };
 use crate::{
     app::App,

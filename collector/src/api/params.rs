@@ -24,8 +24,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Params {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let Query(pairs) =
-            Query::<Vec<(String, String)>>::try_from_uri(&parts.uri).map_err(|e| Problem::bad_request(format!("the query is not readable: {e}")))?;
+        let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri)
+            .map_err(|e| Problem::bad_request(format!("the query is not readable: {e}")))?;
         Ok(Self::new(pairs))
     }
 }
@@ -139,7 +139,10 @@ complete!(A B C D E);
 
 /// RFC 3339; a `+` that arrived as a space is taken for what was meant.
 pub fn time(text: &str) -> Result<Timestamp, String> {
-    Utc::parse(text).or_else(|e| if text.contains(' ') { Utc::parse(&text.replace(' ', "+")) } else { Err(e) }).map(|utc| utc.0).map_err(|e| e.to_string())
+    Utc::parse(text)
+        .or_else(|e| if text.contains(' ') { Utc::parse(&text.replace(' ', "+")) } else { Err(e) })
+        .map(|utc| utc.0)
+        .map_err(|e| e.to_string())
 }
 
 /// Anything that reads itself from text and tells what is wrong.

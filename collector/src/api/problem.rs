@@ -147,18 +147,14 @@ impl From<BytesRejection> for Problem {
 pub enum Problems {
     /// A parameter or the body is wrong; `errors` lists each.
     #[response(status = 400, content_type = "application/problem+json")]
-    #[expect(dead_code, reason = "describes an answer")]
     BadRequest(#[to_schema] Problem),
     /// No valid key.
     #[response(status = 401, content_type = "application/problem+json")]
-    #[expect(dead_code, reason = "describes an answer")]
     Unauthorized(#[to_schema] Problem),
     /// The key's role does not allow it.
     #[response(status = 403, content_type = "application/problem+json")]
-    #[expect(dead_code, reason = "describes an answer")]
     Forbidden(#[to_schema] Problem),
     /// Try again after `Retry-After` seconds.
     #[response(status = 503, content_type = "application/problem+json")]
-    #[expect(dead_code, reason = "describes an answer")]
     Busy(#[to_schema] Problem),
 }

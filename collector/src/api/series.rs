@@ -80,7 +80,8 @@ pub async fn of_signal(State(app): State<App>, _: Viewer, Path(signal): Path<Str
     let step_us = i64::try_from(step_s).unwrap_or(i64::MAX).saturating_mul(1_000_000);
     let from = period.from.plus_micros(-period.from.as_micros().rem_euclid(step_us));
     let points = app.lake.series(&asset, &signal, TimeRange { from, to: period.to }, Duration::from_secs(step_s)).await?;
-    let unit = app.twin.asset(&asset, moment(&app)).and_then(|a| a.signals.into_iter().find(|s| s.signal == signal.as_str()).map(|s| s.unit));
+    let unit =
+        app.twin.asset(&asset, moment(&app)).and_then(|a| a.signals.into_iter().find(|s| s.signal == signal.as_str()).map(|s| s.unit));
     Ok(Json(Series {
         asset: asset.to_string(),
         signal: signal.to_string(),

@@ -97,10 +97,12 @@ pub async fn upgrade(
         return Err(Problem::busy("as many WebSockets are open as are allowed", 10));
     };
     let upgrade = upgrade.max_message_size(MAX_MESSAGE_BYTES).max_frame_size(MAX_MESSAGE_BYTES);
-    Ok(upgrade.on_upgrade(move |socket| async move {
-        let _place = place;
-        Client { app, key, socket, subscription: None }.run().await;
-    }).into_response())
+    Ok(upgrade
+        .on_upgrade(move |socket| async move {
+            let _place = place;
+            Client { app, key, socket, subscription: None }.run().await;
+        })
+        .into_response())
 }
 
 /// The connection is over, for whatever reason.
@@ -201,9 +203,12 @@ fn messages(event: &LiveEvent, wanted: &Subscribe) -> Vec<(&'static str, Value)>
                     _ => {}
                 }
             }
-            for (kind, field, items) in
-                [("Metrics", "summaries", summaries), ("Events", "states", states), ("Events", "parts", parts), ("Alerts", "anomalies", anomalies)]
-            {
+            for (kind, field, items) in [
+                ("Metrics", "summaries", summaries),
+                ("Events", "states", states),
+                ("Events", "parts", parts),
+                ("Alerts", "anomalies", anomalies),
+            ] {
                 chunked(&mut out, kind, field, items);
             }
         }

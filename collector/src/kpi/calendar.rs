@@ -197,7 +197,11 @@ mod tests {
     }
 
     fn three() -> Calendar {
-        let rule = |name: &str, start, end| ShiftRule { name: name.into(), start: Time::constant(start, 0, 0, 0), end: Time::constant(end, 0, 0, 0) };
+        let rule = |name: &str, start, end| ShiftRule {
+            name: name.into(),
+            start: Time::constant(start, 0, 0, 0),
+            end: Time::constant(end, 0, 0, 0),
+        };
         let zone = TimeZone::get("Europe/Berlin").unwrap();
         Calendar::new(zone, vec![rule("night", 22, 6), rule("early", 6, 14), rule("late", 14, 22)]).unwrap()
     }
@@ -247,7 +251,11 @@ mod tests {
     #[test]
     fn overlapping_and_equally_named_shifts_are_refused() {
         let zone = TimeZone::UTC;
-        let rule = |name: &str, start, end| ShiftRule { name: name.into(), start: Time::constant(start, 0, 0, 0), end: Time::constant(end, 0, 0, 0) };
+        let rule = |name: &str, start, end| ShiftRule {
+            name: name.into(),
+            start: Time::constant(start, 0, 0, 0),
+            end: Time::constant(end, 0, 0, 0),
+        };
         let overlap = Calendar::new(zone.clone(), vec![rule("a", 22, 6), rule("b", 5, 9)]);
         assert!(matches!(overlap, Err(CalendarError::Overlap { .. })));
         let same = Calendar::new(zone.clone(), vec![rule("a", 1, 2), rule("a", 5, 9)]);

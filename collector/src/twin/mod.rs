@@ -38,7 +38,73 @@ impl Twin {
     pub fn apply(&self, _gateway: &GatewayId, _received_at: Timestamp, _records: &[StampedRecord]) {}
 
     /// Takes in how a gateway is. `received_at` − `sent_at` is its skew, the way of the batch included.
-    pub fn apply_status(&self, _gateway: &GatewayId, _received_at: Timestamp, _sent_at: Timestamp, _status: &GatewayStatus) {}
+    pub fn apply_status(&self, gateway: &GatewayId, received_at: Timestamp, sent_at: Timestamp, status: &GatewayStatus) {
+        self.inner.lock().gateways.entry(gateway.clone()).or_default().heard(received_at, sent_at, status);
+    }
+
+    /// Machines after `after`, in order of their paths.
+    pub fn assets(&self, after: Option<&AssetPath>, limit: usize, moment: Moment) -> Vec<AssetView> {
+        let mut inner = self.inner.lock();
+        inner.roll_shift(&self.calendar, moment.now);
+        let from = after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
+        inner
+            .machines
+            .range::<AssetPath, _>((from, std::ops::Bound::Unbounded))
+            .take(limit)
+            .map(|(path, m)| inner.view(path, m, moment))
+            .collect()
+    }
+
+    pub fn asset(&self, path: &AssetPath, moment: Moment) -> Option<AssetView> {
+        let mut inner = self.inner.lock();
+        inner.roll_shift(&self.calendar, moment.now);
+        inner.machines.get(path).map(|m| inner.view(path, m, moment))
+    }
+
+    /// Whether a machine of that path was described or heard of.
+    pub fn knows(&self, path: &AssetPath) -> bool {
+        self.inner.lock().machines.contains_key(path)
+    }
+
+    pub fn ideal_cycle_s(&self, path: &AssetPath) -> Option<f64> {
+        self.inner.lock().machines.get(path).and_then(|m| m.ideal_cycle_s)
+    }
+
+    /// Newest event time up to which the machine's states can be relied on: now, or where its data stopped.
+    pub fn known_until(&self, path: &AssetPath, now: Timestamp) -> Timestamp {
+        self.inner.lock().machines.get(path).map_or(now, |m| m.known_until(now))
+    }
+
+    /// The machines that changed since `version` (0: all), and the version to ask with next.
+    pub fn changes(&self, version: u64, moment: Moment) -> (u64, Vec<AssetView>) {
+        let mut guard = self.inner.lock();
+        guard.roll_shift(&self.calendar, moment.now);
+        let inner = &mut *guard;
+        // Some things change by time alone.
+        let shift = inner.running.as_ref().map(|s| s.range.from);
+        let next = inner.version + 1;
+        for machine in inner.machines.values_mut() {
+            let online = online(&inner.gateways, machine, moment);
+            let shown = Some((online, machine.is_stale(moment.now), shift));
+            if machine.shown != shown {
+                machine.shown = shown;
+                machine.version = next;
+                inner.version = next;
+            }
+        }
+        let inner = &*guard;
+        let views = inner.machines.iter().filter(|(_, m)| m.version > version).map(|(path, m)| inner.view(path, m, moment)).collect();
+        (inner.version, views)
+    }
+
+    /// All gateways that were heard, or of which rows are stored.
+    pub fn gateways(&self) -> BTreeMap<GatewayId, GatewayState> {
+        self.inner.lock().gateways.iter().map(|(id, g)| (id.clone(), g.state())).collect()
+    }
+
+    pub fn gateway(&self, id: &GatewayId) -> Option<GatewayState> {
+        self.inner.lock().gateways.get(id).map(Gateway::state)
+    }
 }
 
 impl Inner {
@@ -105,11 +171,7 @@ impl Inner {
 }
 
 fn online(gateways: &HashMap<GatewayId, Gateway>, machine: &Machine, moment: Moment) -> bool {
-    machine
-        .gateway
-        .as_ref()
-        .and_then(|id| gateways.get(id))
-        .is_some_and(|g| is_online(g.last_seen, moment.started_at, moment.now))
+    machine.gateway.as_ref().and_then(|id| gateways.get(id)).is_some_and(|g| is_online(g.last_seen, moment.started_at, moment.now))
 }
 
 impl Gateway {

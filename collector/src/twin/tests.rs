@@ -7,7 +7,7 @@ use super::*;
 const SECOND: i64 = 1_000_000;
 
 fn twin(extra: &str) -> Twin {
-    let text = format!("[collector]\ntimezone = \"UTC\"\n{extra}");
+    let text = format!("[collector]\ndata_dir = \"/nowhere\"\ntimezone = \"UTC\"\n{extra}");
     Twin::new(&Config::parse(Path::new("collector.toml"), &text, Vec::new()).unwrap())
 }
 
@@ -40,7 +40,15 @@ fn state(seconds: i64, state: MachineState) -> Record {
 }
 
 fn parts(from: i64, to: i64, produced: u64, rejected: u64) -> Record {
-    Record::Parts(PartCount { asset: asset(), from: at(from), to: at(to), produced, rejected, reworked: 0, time_quality: TimeQuality::Synced })
+    Record::Parts(PartCount {
+        asset: asset(),
+        from: at(from),
+        to: at(to),
+        produced,
+        rejected,
+        reworked: 0,
+        time_quality: TimeQuality::Synced,
+    })
 }
 
 fn window(start: i64, last: f64) -> Record {

@@ -88,7 +88,8 @@ async fn states_are_clipped_and_what_is_not_known_is_no_data() {
     plant.take_in(one_run(t0));
     let (from, to) = (t0.plus_micros(-60 * SECOND), t0.plus_micros(90 * SECOND));
     let answer = plant.get(&format!("/api/v1/states?asset={PRESS}&from={}&to={}", rfc3339(from), rfc3339(to))).await.ok();
-    let spans: Vec<_> = answer["items"].as_array().unwrap().iter().map(|i| (i["state"].as_str().unwrap(), i["stop_reason"].as_str())).collect();
+    let spans: Vec<_> =
+        answer["items"].as_array().unwrap().iter().map(|i| (i["state"].as_str().unwrap(), i["stop_reason"].as_str())).collect();
     assert_eq!(spans, [("no_data", None), ("unplanned_stop", Some("jam")), ("setup", None)]);
     assert_eq!(answer["items"][2]["to"], rfc3339(to));
     // The data end with the idle state, long ago: from there nothing is known.
@@ -99,7 +100,8 @@ async fn states_are_clipped_and_what_is_not_known_is_no_data() {
 #[tokio::test]
 async fn explicit_numbers_and_wrong_ones() {
     let plant = Plant::new().await;
-    let textbook = json!({"planned_busy_time_s": 25200, "downtime_s": 2820, "ideal_cycle_time_s": 1.0, "total_count": 19271, "reject_count": 423});
+    let textbook =
+        json!({"planned_busy_time_s": 25200, "downtime_s": 2820, "ideal_cycle_time_s": 1.0, "total_count": 19271, "reject_count": 423});
     close(&plant.post("/api/v1/industry40/oee/calculate", &textbook).await.ok()["oee"], 0.747_936_507_936_507_9);
     let wrong = json!({"planned_busy_time_s": 10, "downtime_s": 20, "total_count": 1, "reject_count": 2});
     let problem = plant.post("/api/v1/industry40/oee/calculate", &wrong).await.problem(400);
@@ -179,7 +181,11 @@ async fn the_live_page_shows_machines_and_gateways_and_pages() {
     let page = plant.get("/api/v1/assets").await.ok();
     let machine = &page["items"][0];
     assert_eq!((&machine["asset"], &machine["machine"], &machine["state"]), (&json!(PRESS), &json!("press-1"), &json!("producing")));
-    assert_eq!((&machine["stale"], &machine["online"]), (&json!(false), &json!(false)), "data came, but the gateway said nothing of itself");
+    assert_eq!(
+        (&machine["stale"], &machine["online"]),
+        (&json!(false), &json!(false)),
+        "data came, but the gateway said nothing of itself"
+    );
     assert_eq!(machine["signals"][0]["value"], 61.5);
     assert_eq!(page["next"], Value::Null);
     let encoded = PRESS.replace('/', "%2F");
@@ -189,10 +195,13 @@ async fn the_live_page_shows_machines_and_gateways_and_pages() {
     plant.get("/api/v1/industry40/twin/a%2Fb%2Fc%2Fd").await.problem(404);
 
     plant.take_in(
-        ["a/b/c/d", "z/b/c/d"].iter().map(|path| match window(now, 1, 1.0) {
-            Record::Window(w) => Record::Window(protocol::WindowSummary { asset: path.parse().unwrap(), ..w }),
-            other => other,
-        }).collect(),
+        ["a/b/c/d", "z/b/c/d"]
+            .iter()
+            .map(|path| match window(now, 1, 1.0) {
+                Record::Window(w) => Record::Window(protocol::WindowSummary { asset: path.parse().unwrap(), ..w }),
+                other => other,
+            })
+            .collect(),
     );
     let first = plant.get("/api/v1/assets?limit=2").await.ok();
     assert_eq!(first["next"], PRESS);
@@ -207,7 +216,12 @@ async fn a_rebuilt_twin_says_what_the_one_before_said() {
     let mut plant = Plant::new().await;
     let now = collector::clock::now();
     let s = |seconds: i64| now.plus_micros(seconds * SECOND);
-    plant.take_in(vec![state(s(-20_000), MachineState::Setup, ""), state(s(-40), MachineState::Producing, ""), parts(s(-1), s(0), 5, 1), window(s(-5), 5, 1.0)]);
+    plant.take_in(vec![
+        state(s(-20_000), MachineState::Setup, ""),
+        state(s(-40), MachineState::Producing, ""),
+        parts(s(-1), s(0), 5, 1),
+        window(s(-5), 5, 1.0),
+    ]);
     plant.app.lake.commit().await.unwrap();
     plant.take_in(vec![window(s(0), 7, 2.0)]);
     let before = plant.app.twin.asset(&press(), collector::twin::Moment { now: s(1), started_at: now }).unwrap();
@@ -215,7 +229,10 @@ async fn a_rebuilt_twin_says_what_the_one_before_said() {
     rebuilt.rebuild(&plant.app.lake, s(1)).await.unwrap();
     let moment = collector::twin::Moment { now: s(1), started_at: s(-1_000) };
     let after = rebuilt.asset(&press(), moment).unwrap();
-    assert_eq!((after.state, after.state_since, after.parts, after.signals), (before.state, before.state_since, before.parts, before.signals));
+    assert_eq!(
+        (after.state, after.state_since, after.parts, after.signals),
+        (before.state, before.state_since, before.parts, before.signals)
+    );
     assert_eq!(after.oee.unwrap().times, before.oee.unwrap().times);
     assert_eq!(rebuilt.gateway(&gateway()).unwrap().readings_stored, 12);
 }

@@ -2,12 +2,18 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use collector::{api, live::{Live, LiveEvent}};
+use collector::{
+    api,
+    live::{Live, LiveEvent},
+};
 use futures::{SinkExt, StreamExt};
 use protocol::{MachineState, StampedRecord};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungstenite::{self, Message, client::IntoClientRequest}};
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream, connect_async,
+    tungstenite::{self, Message, client::IntoClientRequest},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::plant::{PRESS, Plant, SECOND, gateway, state, window};

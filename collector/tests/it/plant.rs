@@ -22,8 +22,8 @@ use collector::{
 use lake::{Lake, LakeOptions, StoredRow};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use protocol::{
-    AssetPath, GatewayId, MachineState, PartCount, Quality, Record, SignalName, StampedRecord, StateChange, StreamId, TimeQuality, Timestamp,
-    WindowSummary,
+    AssetPath, GatewayId, MachineState, PartCount, Quality, Record, SignalName, StampedRecord, StateChange, StreamId, TimeQuality,
+    Timestamp, WindowSummary,
 };
 use serde_json::Value;
 use tempfile::TempDir;
