@@ -55,7 +55,7 @@ impl Machine {
     pub(super) fn summary(&mut self, w: &WindowSummary) -> bool {
         self.saw(w.end);
         self.longest_window_us = self.longest_window_us.max(w.end.micros_since(w.start));
-        let known = self.signals.get_mut(&w.signal);
+        let known = self.signals.get(&w.signal);
         if known.is_none() && self.signals.len() >= MAX_SIGNALS {
             return false;
         }
