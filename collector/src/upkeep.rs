@@ -13,7 +13,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{app::App, clock, health::Part, journal::Request, pipeline, pki::Pki, uplink};
+use crate::{api, app::App, clock, health::Part, journal::Request, pipeline, pki::Pki, uplink};
 
 const METRICS_EVERY: Duration = Duration::from_secs(5);
 const SEEN_EVERY: Duration = Duration::from_secs(60);
@@ -44,6 +44,7 @@ pub fn spawn(
             move || renew(app.clone(), Arc::clone(&pki), tls.clone())
         }),
     ];
+    tasks.push(tokio::spawn(api::run_feed(app.clone(), stop.clone())));
     if let Some(patience) = sd_notify::watchdog_enabled() {
         let queue = queue.clone();
         // Thrice within the time that the service manager allows, so that one slow answer does no harm.
