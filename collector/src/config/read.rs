@@ -132,10 +132,6 @@ impl<'g, 't> Section<'g, 't> {
         found
     }
 
-    pub(super) fn is_present(&self) -> bool {
-        self.table.is_some()
-    }
-
     /// A problem with the value of `key` (or its absence) that only the caller can see.
     pub(super) fn report(&self, key: &str, message: impl Display, advice: impl Into<String>) {
         let line = self.table.and_then(|table| table.get(key)).map(|value| self.gather.line(&value.span())).or(self.line);

@@ -51,6 +51,11 @@ pub(super) struct Machine {
 }
 
 impl Machine {
+    /// A machine of which the operator has told, and nothing has been heard.
+    pub(super) fn described(ideal_cycle_s: Option<f64>) -> Self {
+        Self { ideal_cycle_s, version: 1, ..Self::default() }
+    }
+
     /// False if the signal is one too many.
     pub(super) fn summary(&mut self, w: &WindowSummary) -> bool {
         self.saw(w.end);

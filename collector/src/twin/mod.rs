@@ -27,8 +27,23 @@ pub struct GatewayState {
 }
 
 impl Twin {
-    pub fn new(_config: &Config) -> Self {
-        Self::default()
+    /// A twin that knows the described machines and nothing of what they do.
+    pub fn new(config: &Config) -> Self {
+        let rules = config.shifts.iter().map(|s| ShiftRule { name: s.name.clone(), start: s.start, end: s.end }).collect();
+        // The configuration was checked by the same rules; should they ever differ, days without shifts are better than no collector.
+        let calendar = Calendar::new(config.timezone.clone(), rules).unwrap_or_else(|error| {
+            tracing::error!(%error, "the shifts make no calendar: each day counts as one shift");
+            Calendar::whole_days(config.timezone.clone())
+        });
+        let machines = config
+            .assets
+            .iter()
+            .map(|a| {
+                let ideal_cycle_s = a.ideal_cycle_time.map(|t| t.as_secs_f64());
+                (a.path.clone(), Machine::described(ideal_cycle_s))
+            })
+            .collect();
+        Self { calendar: Arc::new(calendar), inner: Mutex::new(Inner { machines, version: 1, ..Inner::default() }) }
     }
 
     /// Takes in what the lake knows, at start.
