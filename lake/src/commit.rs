@@ -15,7 +15,7 @@ use std::{
 use deltalake::{
     DeltaTableError,
     arrow::{
-        array::{Array, AsArray, BooleanArray, RecordBatch},
+        array::{AsArray, BooleanArray, RecordBatch},
         compute::filter_record_batch,
         datatypes::Int64Type,
         error::ArrowError,
@@ -41,7 +41,6 @@ use crate::{
     ledger::{Ledger, transactions},
     options::{Step, ask},
     rows::conform,
-    schema::Table,
     store::{Stored, TableStore},
 };
 

@@ -49,7 +49,8 @@ pub(crate) fn all<T>(batches: &[RecordBatch], record: impl Fn(&Row<'_>) -> Resul
 impl Texts {
     fn of(batch: &RecordBatch) -> Result<Self, LakeError> {
         let arrow = |error| LakeError::Query(Box::new(error));
-        let columns = batch.columns().iter().zip(batch.schema().fields()).map(|(column, field)| {
+        let schema = batch.schema();
+        let columns = batch.columns().iter().zip(schema.fields()).map(|(column, field)| {
             let text = matches!(column.data_type(), DataType::Utf8 | DataType::LargeUtf8);
             let column = if text { cast(column, &DataType::Utf8View).map_err(arrow)? } else { column.clone() };
             Ok((field.name().clone(), column, true))

@@ -70,15 +70,15 @@ impl Inner {
             of_asset.clone().filter(col("event_time").lt(time(range.from)))?.sort(newest_first("event_time"))?.limit(0, Some(1))?;
         let within =
             of_asset.filter(from(range.from, "event_time").and(col("event_time").lt(time(range.to))))?.sort(oldest_first("event_time"))?;
-        let mut states = decode::all(&before.collect().await?, decode::Row::state)?;
-        states.extend(decode::all(&capped(within).await?, decode::Row::state)?);
+        let mut states = decode::all(&before.collect().await?, |row| row.state())?;
+        states.extend(decode::all(&capped(within).await?, |row| row.state())?);
         Ok(states)
     }
 
     pub(crate) async fn parts(&self, asset: &AssetPath, range: TimeRange) -> Result<Vec<PartCount>, LakeError> {
         let within = col("to_time").gt(time(range.from)).and(col("to_time").lt_eq(time(range.to)));
         let parts = table(&self.read_session()?, Table::PartCounts).await?.filter(col("asset").eq(lit(asset.as_str())).and(within))?;
-        decode::all(&capped(parts.sort(oldest_first("to_time"))?).await?, decode::Row::parts)
+        decode::all(&capped(parts.sort(oldest_first("to_time"))?).await?, |row| row.parts())
     }
 
     pub(crate) async fn anomalies(&self, filter: &AnomalyFilter) -> Result<Vec<Sourced<Anomaly>>, LakeError> {
