@@ -156,9 +156,10 @@ async fn an_endless_statement_ends_with_a_timeout_and_others_are_answered_meanwh
     options.sql.timeout = Duration::from_millis(800);
     let lake = Lake::open(options).await.unwrap();
     lake.push(one_of_each(1, 1));
+    let asset = crate::rows::asset(1);
     let endless = lake
         .sql("SELECT count(*) FROM generate_series(1, 3000000) a CROSS JOIN generate_series(1, 3000000) b WHERE a.value % 7 = b.value % 5");
-    let (endless, other) = tokio::join!(endless, lake.states(&crate::rows::asset(1), everything()));
+    let (endless, other) = tokio::join!(endless, lake.states(&asset, everything()));
     assert!(matches!(endless, Err(LakeError::Timeout { .. })), "{endless:?}");
     assert_eq!(other.unwrap().len(), 1);
     assert_eq!(counts(&lake).await, [1; 5], "and the statement's place is free again");
@@ -210,7 +211,7 @@ async fn queries_beside_commits_see_every_row_exactly_once() {
     let reader = async {
         let mut last = 0;
         while last < total as i64 {
-            let sql = "SELECT (SELECT count(*) FROM window_summaries), (SELECT count(DISTINCT seq) FROM window_summaries), (SELECT count(*) FROM state_changes)";
+            let sql = "SELECT (SELECT count(*) FROM window_summaries) AS a, (SELECT count(DISTINCT seq) FROM window_summaries) AS b, (SELECT count(*) FROM state_changes) AS c";
             let row = lake.sql(sql).await.unwrap().rows.remove(0);
             let [rows, distinct, states] = [0, 1, 2].map(|column| row[column].as_i64().unwrap());
             assert_eq!(rows, distinct, "a row was seen twice");
