@@ -20,10 +20,17 @@ pub fn target_dir() -> PathBuf {
     }
 }
 
-/// The `cargo` that runs this task.
+/// The `cargo` that runs this task, without what it tells its children about the package `xtask`: build scripts (that of ring, for one)
+/// look at these variables, and would compile half of all dependencies anew whenever a build from the shell and one from here take turns.
 pub fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root());
+    for (name, _) in std::env::vars_os() {
+        let about_us = name.to_str().is_some_and(|n| n.starts_with("CARGO_PKG_") || n.starts_with("CARGO_MANIFEST_") || n.starts_with("CARGO_BIN_"));
+        if about_us || name == "CARGO_CRATE_NAME" || name == "CARGO_PRIMARY_PACKAGE" || name == "OUT_DIR" {
+            command.env_remove(name);
+        }
+    }
     command
 }
 
