@@ -78,13 +78,7 @@ enum Refusal {
 ///
 /// # Errors
 /// [`StoreError::Failed`].
-pub async fn create_token(
-    store: &Store,
-    pki: &Pki,
-    url: &str,
-    gateway: &GatewayId,
-    ttl: Duration,
-) -> Result<String, StoreError> {
+pub async fn create_token(store: &Store, pki: &Pki, url: &str, gateway: &GatewayId, ttl: Duration) -> Result<String, StoreError> {
     let token = Token { url: url.to_owned(), ca_sha256: pki.ca_sha256(), secret: auth::new_secret() };
     let now = clock::now();
     let expires_at = now.plus_micros(i64::try_from(ttl.as_micros()).unwrap_or(i64::MAX));
@@ -122,8 +116,7 @@ impl Enroll {
         pki::check_csr(&request.csr).map_err(|error| Refusal::BadRequest(error.to_string()))?;
         let gateway = self.store.consume_token(&auth::hash(&request.token), now).await?.map_err(Refusal::BadToken)?;
         let signed = self.pki.sign_gateway(&request.csr, &gateway, now)?;
-        let issued =
-            IssuedCertificate { serial: signed.serial, gateway: gateway.clone(), issued_at: now, expires_at: signed.expires_at };
+        let issued = IssuedCertificate { serial: signed.serial, gateway: gateway.clone(), issued_at: now, expires_at: signed.expires_at };
         self.store.insert_certificate(&issued).await?;
         Ok(EnrollAnswer { certificate: signed.pem, ca: self.pki.ca_pem().to_owned(), gateway })
     }

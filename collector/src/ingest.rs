@@ -85,11 +85,7 @@ impl Ingest {
 
 /// The limits of one batch.
 pub fn limits(uplink: &crate::config::UplinkConfig) -> Limits {
-    Limits {
-        max_encoded_bytes: uplink.max_batch_bytes,
-        max_decoded_bytes: uplink.max_decoded_bytes,
-        max_rows: uplink.max_batch_rows,
-    }
+    Limits { max_encoded_bytes: uplink.max_batch_bytes, max_decoded_bytes: uplink.max_decoded_bytes, max_rows: uplink.max_batch_rows }
 }
 
 /// The handler.
@@ -208,7 +204,9 @@ impl Ingest {
         incoming.reply = reply;
         self.queue.try_send(Request::Batch(Box::new(incoming))).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => Rejection::HeldOff { reason: "the journal's queue is full", retry_after: HOLD_WHEN_BUSY },
-            mpsc::error::TrySendError::Closed(_) => Rejection::HeldOff { reason: "the collector is stopping", retry_after: HOLD_WHEN_FAILED },
+            mpsc::error::TrySendError::Closed(_) => {
+                Rejection::HeldOff { reason: "the collector is stopping", retry_after: HOLD_WHEN_FAILED }
+            }
         })?;
         match tokio::time::timeout(JOURNAL_PATIENCE, answer).await {
             Ok(Ok(Ok(ack))) => Ok(ack),
@@ -282,10 +280,12 @@ fn problem(rejection: &Rejection) -> Problem {
         Rejection::HeldOff { reason, retry_after } => {
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Come back later", *reason).retry_after(*retry_after)
         }
-        Rejection::Store(_) | Rejection::Journal => {
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "The collector can't take batches now", format!("its {} failed", Part::Journal.as_str()))
-                .retry_after(HOLD_WHEN_FAILED)
-        }
+        Rejection::Store(_) | Rejection::Journal => Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "The collector can't take batches now",
+            format!("its {} failed", Part::Journal.as_str()),
+        )
+        .retry_after(HOLD_WHEN_FAILED),
     }
 }
 

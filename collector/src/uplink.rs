@@ -84,8 +84,7 @@ pub fn tls(pki: &Pki, uplink: &UplinkConfig, now: Timestamp) -> Result<Arc<Serve
     let mut roots = RootCertStore::empty();
     roots.add(pki.ca_der().clone())?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier =
-        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).allow_unauthenticated().build()?;
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).allow_unauthenticated().build()?;
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_client_cert_verifier(verifier)

@@ -220,7 +220,13 @@ pub async fn execute(cli: Cli) -> Result<(), CommandError> {
 
 fn check_config(path: &Path) -> Result<(), CommandError> {
     let config = Config::load(path)?;
-    say(&format!("{} is valid: API on {}, uplink on {}, data in {}", path.display(), config.api.listen, config.uplink.listen, config.data_dir.display()))
+    say(&format!(
+        "{} is valid: API on {}, uplink on {}, data in {}",
+        path.display(),
+        config.api.listen,
+        config.uplink.listen,
+        config.data_dir.display()
+    ))
 }
 
 /// A line on standard output. A reader that has gone away is an error, not a panic.

@@ -62,7 +62,9 @@ pub(super) async fn export(config: Config, args: &ExportArgs) -> Result<(), Comm
         }
     }
     if answer.truncated {
-        return Err(CommandError::Failed("the server's limit [sql] max_rows cut the export off: ask for a shorter period, or stop the server"));
+        return Err(CommandError::Failed(
+            "the server's limit [sql] max_rows cut the export off: ask for a shorter period, or stop the server",
+        ));
     }
     Ok(())
 }
@@ -105,10 +107,9 @@ async fn ask_files(config: Config, statement: &str, max_rows: Option<usize>) -> 
 }
 
 async fn ask_server(url: &str, config: &Config, statement: &str, server: &ServerArgs) -> Result<Answer, CommandError> {
-    let key = server
-        .key
-        .as_deref()
-        .ok_or_else(|| CommandError::Usage("a server runs on this data and wants a key: give --key, or MILLRACE_KEY in the environment".into()))?;
+    let key = server.key.as_deref().ok_or_else(|| {
+        CommandError::Usage("a server runs on this data and wants a key: give --key, or MILLRACE_KEY in the environment".into())
+    })?;
     let url = url.trim_end_matches('/');
     let failed = |source| CommandError::Server { url: url.to_owned(), source };
     let client = reqwest::Client::builder()

@@ -12,8 +12,8 @@ use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 use jiff::{civil::Time, tz::TimeZone};
 use protocol::AssetPath;
 
-pub use resolve::EXAMPLE;
 pub(crate) use read::parse_duration;
+pub use resolve::EXAMPLE;
 pub(crate) use resolve::advertised_host;
 
 /// Everything that the collector was told.

@@ -179,7 +179,8 @@ impl<'g, 't> Section<'g, 't> {
     }
 
     pub(super) fn optional_duration(&self, key: &'static str, allowed: RangeInclusive<Duration>) -> Option<Duration> {
-        let advice = format!("write a time with its unit, \"500ms\", \"2.5s\", \"10m\", \"1h\", from {:?} to {:?}", allowed.start(), allowed.end());
+        let advice =
+            format!("write a time with its unit, \"500ms\", \"2.5s\", \"10m\", \"1h\", from {:?} to {:?}", allowed.start(), allowed.end());
         self.parsed(key, &advice, |text| match parse_duration(text) {
             None => Err("is not a time with a unit"),
             Some(time) if allowed.contains(&time) => Ok(time),

@@ -87,12 +87,18 @@ fn the_environment_overrides_the_file_and_its_typos_are_problems() {
     let text = "[collector]\ndata_dir = \"/tmp/x\"\n";
     let config = parse_with(
         text,
-        &[("MILLRACE_COLLECTOR__DATA_DIR", "/tmp/y"), ("MILLRACE_LAKE__COMMIT_ROWS", "5000"), ("MILLRACE_KEY", "mk_1"), ("MILLRACE_COLLECTOR__URL", "x")],
+        &[
+            ("MILLRACE_COLLECTOR__DATA_DIR", "/tmp/y"),
+            ("MILLRACE_LAKE__COMMIT_ROWS", "5000"),
+            ("MILLRACE_KEY", "mk_1"),
+            ("MILLRACE_COLLECTOR__URL", "x"),
+        ],
     )
     .expect("overrides are valid");
     assert_eq!(config.data_dir, Path::new("/tmp/y"));
     assert_eq!(config.lake.commit_rows, 5_000);
-    let problems = parse_with(text, &[("MILLRACE_LAKE__COMMIT_ROW", "1"), ("MILLRACE_API__LISTEN", "nowhere")]).expect_err("both are wrong");
+    let problems =
+        parse_with(text, &[("MILLRACE_LAKE__COMMIT_ROW", "1"), ("MILLRACE_API__LISTEN", "nowhere")]).expect_err("both are wrong");
     assert_eq!(problems.len(), 2, "{problems:#?}");
     assert!(problems.iter().all(|p| p.key.starts_with("MILLRACE_")));
 }

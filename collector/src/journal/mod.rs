@@ -154,13 +154,8 @@ impl Owner {
             Decision::Gap { expected, through } => return group.answers.push((reply, answer(Ack::Gap { expected }, through))),
             Decision::Fresh { after, through, hole } => (after, through, hole),
         };
-        let header = Header {
-            gateway: batch.gateway.clone(),
-            received_at,
-            after,
-            through,
-            loss: hole.map(|hole| stream_gap(hole, &batch)),
-        };
+        let header =
+            Header { gateway: batch.gateway.clone(), received_at, after, through, loss: hole.map(|hole| stream_gap(hole, &batch)) };
         let payload = match entry::encode(&header, &bytes) {
             Ok(payload) => payload,
             Err(error) => {

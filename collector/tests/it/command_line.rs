@@ -29,12 +29,16 @@ fn init_makes_everything_once_and_a_second_time_changes_nothing() {
     let (config, said) = init(dir.path());
     let key = said.lines().find_map(|line| line.strip_prefix("admin key: ")).expect("shown");
     assert!(key.starts_with("mk_") && key.len() == 67, "{key}");
-    let before: Vec<Vec<u8>> =
-        ["etc/collector.toml", "data/pki/ca.crt", "data/pki/ca.key"].iter().map(|f| std::fs::read(dir.path().join(f)).expect("there")).collect();
+    let before: Vec<Vec<u8>> = ["etc/collector.toml", "data/pki/ca.crt", "data/pki/ca.key"]
+        .iter()
+        .map(|f| std::fs::read(dir.path().join(f)).expect("there"))
+        .collect();
     let (_, said) = init(dir.path());
     assert!(said.contains("nothing changed") && !said.contains("mk_"), "{said}");
-    let after: Vec<Vec<u8>> =
-        ["etc/collector.toml", "data/pki/ca.crt", "data/pki/ca.key"].iter().map(|f| std::fs::read(dir.path().join(f)).expect("there")).collect();
+    let after: Vec<Vec<u8>> = ["etc/collector.toml", "data/pki/ca.crt", "data/pki/ca.key"]
+        .iter()
+        .map(|f| std::fs::read(dir.path().join(f)).expect("there"))
+        .collect();
     assert_eq!(before, after);
     let other = dir.path().join("other");
     let output = run(&["init", "--data-dir", other.to_str().expect("UTF-8")], &config);
@@ -50,13 +54,18 @@ fn init_makes_everything_once_and_a_second_time_changes_nothing() {
 fn a_broken_configuration_shows_all_problems_and_ends_with_64() {
     let dir = tempfile::tempdir().expect("a folder");
     let config = dir.path().join("collector.toml");
-    std::fs::write(&config, "[collector]\ndata_dir = \"/tmp/x\"\ntimezon = \"UTC\"\n[api]\nlisten = \"0.0.0.0:8080\"\n[lake]\ncommit_rows = -1\n")
-        .expect("written");
+    std::fs::write(
+        &config,
+        "[collector]\ndata_dir = \"/tmp/x\"\ntimezon = \"UTC\"\n[api]\nlisten = \"0.0.0.0:8080\"\n[lake]\ncommit_rows = -1\n",
+    )
+    .expect("written");
     for command in ["check-config", "run", "init"] {
         let output = run(&[command], &config);
         assert_eq!(output.status.code(), Some(64), "{command}");
         let said = text(&output.stderr);
-        for expected in ["line 3: collector.timezon: unknown key", "did you mean \"timezone\"?", "line 5: api.listen", "line 7: lake.commit_rows"] {
+        for expected in
+            ["line 3: collector.timezon: unknown key", "did you mean \"timezone\"?", "line 5: api.listen", "line 7: lake.commit_rows"]
+        {
             assert!(said.contains(expected), "{command} does not say {expected:?}: {said}");
         }
     }

@@ -53,15 +53,7 @@ async fn a_body_over_the_limit_is_refused_before_it_is_read() {
 /// A batch of one entry that does not get smaller by encoding.
 fn bulky(gateway: &crate::plant::Gateway, seq: u64) -> protocol::Batch {
     let detail: String = (0..700 << 10).map(|_| char::from(rand::random_range(b'!'..=b'~'))).collect();
-    let loss = Loss {
-        asset: None,
-        signal: None,
-        reason: LossReason::Malformed,
-        count: 1,
-        from: Timestamp(1),
-        to: Timestamp(2),
-        detail,
-    };
+    let loss = Loss { asset: None, signal: None, reason: LossReason::Malformed, count: 1, from: Timestamp(1), to: Timestamp(2), detail };
     let mut batch = gateway.batch(seq, seq, 1);
     batch.records = vec![StampedRecord { seq, record: Record::Loss(loss) }];
     batch

@@ -2,25 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use axum::{
-    Router,
-    body::Body,
-    http::{HeaderMap, Request, StatusCode},
-};
-use collector::{
-    api,
-    app::App,
-    auth::{self, Role},
-    clock,
-    config::Config,
-    health::Health,
-    live::Live,
-    store::Store,
-    tally::Tally,
-    twin::Twin,
-};
-use lake::{Lake, LakeOptions, StoredRow};
-use metrics_exporter_prometheus::PrometheusBuilder;
+use collector::{app::Collector, clock, config::Config, enroll, pki::Pki, store::Store};
 use protocol::{
     AssetPath, GatewayId, MachineState, PartCount, Quality, Record, SignalName, StampedRecord, StateChange, StreamId, TimeQuality,
     Timestamp, WindowSummary,

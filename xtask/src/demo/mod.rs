@@ -166,10 +166,13 @@ impl Plant {
         simulate.args(["run", "--config"]).arg(&site.plant_file).args(["--seed", &site.seed.to_string(), "--truth"]).arg(&site.truth_file);
         let machines = Process::start("sim", simulate, &site.logs)?;
         site.wait_for_modbus()?;
-        let gateways = site.gateways.iter().map(|g| start_gateway(g, site, programs)).collect::<Result<Vec<_>>>()?;
+        let mut gateways = site.gateways.iter().map(|g| start_gateway(g, site, programs)).collect::<Result<Vec<_>>>()?;
         let status: Vec<Rest> = site.gateways.iter().map(|g| Rest::new(format!("http://{}", g.status), None)).collect();
-        for (one, gateway) in status.iter().zip(&site.gateways) {
-            wait_for(&format!("start of {}", gateway.id), Duration::from_secs(30), || Ok(one.get("/status").is_ok()))?;
+        for ((one, gateway), process) in status.iter().zip(&site.gateways).zip(&mut gateways) {
+            wait_for(&format!("start of {}", gateway.id), Duration::from_secs(30), || {
+                process.check()?;
+                Ok(one.get("/status").is_ok())
+            })?;
         }
         Ok(Self { collector, gateways, machines, rest, status, killed: None })
     }
@@ -275,8 +278,8 @@ fn account(rest: &Rest, truth: &[books::Truth]) -> Result<BTreeMap<String, Store
         let oee = &rest.get(&path)?["total"];
         let held = all.entry(machine.asset.clone()).or_default();
         held.oee = oee["oee"].as_f64();
-        held.oee_produced = whole(&oee["counts"]["total"])?;
-        held.oee_rejected = whole(&oee["counts"]["reject"])?;
+        held.oee_produced = whole(&oee["counts"]["produced"])?;
+        held.oee_rejected = whole(&oee["counts"]["rejected"])?;
     }
     Ok(all)
 }

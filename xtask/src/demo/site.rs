@@ -78,8 +78,8 @@ impl Site {
         }
         let api = free_port(options.port)?;
         let uplink = free_port(0)?;
-        let mqtt = free_range(gateways)?;
-        let modbus = free_range(machines)?;
+        let mqtt = free_range(gateways + machines)?;
+        let modbus = mqtt + gateways as u16;
 
         let plant_file = folder.join("plant.toml");
         let mut generate = programs.command("sim");
