@@ -13,6 +13,9 @@ const PEERS: &[(&str, &str)] = &[
     ("/usr/bin/chromium", "chromium"),
     ("/usr/lib/python3/dist-packages/paho", "python3-paho-mqtt"),
     ("/usr/lib/python3/dist-packages/pymodbus", "python3-pymodbus"),
+    // pymodbus' server imports both, and only recommends them.
+    ("/usr/lib/python3/dist-packages/serial", "python3-serial"),
+    ("/usr/lib/python3/dist-packages/serial_asyncio", "python3-serial-asyncio"),
     ("/usr/bin/systemd-analyze", "systemd"),
     ("/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf", "fonts-dejavu-core"),
 ];
