@@ -170,7 +170,20 @@ impl App {
         let (broker, sources) = start_sources(&config, &tuning, &feeds, boot_id)?;
         notify::spawn_watchdog(Arc::clone(&board));
         let broker_listen = broker.as_ref().and_then(|broker| broker.listen);
-        Ok(Self { board, broker_listen, status_listen, shutdown, store, inbox, broker, sources, drive, uploader, finish_upload, status_end })
+        Ok(Self {
+            board,
+            broker_listen,
+            status_listen,
+            shutdown,
+            store,
+            inbox,
+            broker,
+            sources,
+            drive,
+            uploader,
+            finish_upload,
+            status_end,
+        })
     }
 
     /// Until the process is to end, by a signal or because something in it can't go on.

@@ -20,7 +20,8 @@ use protocol::{AssetPath, Loss, LossReason, Record, SignalName, Timestamp};
 use crate::{
     clock::{self, Now},
     commit::{Committer, Outcome, Reason},
-    config::Config,
+    config::{Config, SourceId},
+    decode::modbus::Role,
     inbox::Inbox,
     pipeline::{Commit, Pipeline},
     source::{Event, Feed, Sample},
@@ -139,8 +140,10 @@ impl Driver {
             Event::Poll { device, result, received } => self.parts.pipeline.poll(received, device, &result),
             Event::Overrun { messages, received } => {
                 tracing::error!(messages, "the broker overran its segments: acknowledged messages were lost");
-                let detail = "the embedded broker's segments were overwritten before they were read".into();
-                self.book(received, LossReason::BrokerOverrun, messages, detail);
+                let detail = format!("{messages} acknowledged messages were overwritten in the broker before they were read");
+                // Senders with a sequence of their own show by it what is missing, and that is booked, in readings and by signal.
+                let told_by_sequence = self.parts.config.topics.iter().all(|topic| topic.fields.sequence.is_some());
+                self.book(received, LossReason::BrokerOverrun, if told_by_sequence { 0 } else { messages }, detail);
             }
             Event::TooLarge { bytes, received } => {
                 tracing::warn!(bytes, "a message over the size limit was refused and its sender disconnected");
@@ -191,18 +194,21 @@ impl Driver {
     }
 
     /// Events of a source that found no room in its lane.
-    fn refused(&mut self, now: Now, source: crate::config::SourceId, events: u64) {
+    fn refused(&mut self, now: Now, source: SourceId, events: u64) {
         self.changed = true;
         let detail = "the lane from the source was full";
-        let devices = self.parts.config.devices.iter().enumerate();
-        let device = devices.into_iter().find(|(index, _)| self.parts.config.device_source(*index) == source);
+        let mut devices = self.parts.config.devices.iter().enumerate();
+        let device = devices.find(|(index, _)| self.parts.config.device_source(*index) == source);
+        // A device with a sequence of its own shows by it what is missing.
+        let told_by_sequence = device.is_some_and(|(_, device)| device.points.iter().any(|point| point.role == Role::Sequence));
+        let count = if told_by_sequence { 0 } else { events };
         let losses: Vec<(Option<AssetPath>, Option<SignalName>)> = match device {
             Some((_, device)) => device.signals.iter().map(|s| (Some(device.asset.clone()), Some(s.name.clone()))).collect(),
             None => vec![(None, None)],
         };
         for (asset, signal) in losses {
             let to: Timestamp = now.wall.plus_micros(1);
-            let loss = Loss { asset, signal, reason: LossReason::QueueFull, count: events, from: now.wall, to, detail: detail.into() };
+            let loss = Loss { asset, signal, reason: LossReason::QueueFull, count, from: now.wall, to, detail: detail.into() };
             self.parts.pipeline.loss(now, loss);
         }
     }

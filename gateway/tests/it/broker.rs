@@ -34,8 +34,8 @@ async fn a_burst_of_100_000_acknowledged_messages_is_stored_to_the_last_one() {
 async fn several_publishers_of_large_messages_are_held_back_and_lose_nothing() {
     const EACH: u64 = 5_000;
     let fixture = Fixture::with_collector().await;
-    // A lane that fills up at once, and segments that could not hold the burst: only holding publishers back saves it.
-    let tuning = Tuning { broker_lane: LaneLimits { items: 1000, bytes: 1 << 20 }, segments: Some((1 << 20, 4)), hold_publishers: true };
+    // A lane that fills up at once, and segments that could not hold half of the burst: only holding publishers back saves it.
+    let tuning = Tuning { broker_lane: LaneLimits { items: 1000, bytes: 1 << 20 }, segments: Some((1 << 20, 8)), hold_publishers: true };
     let app = fixture.start_tuned(&plain(), tuning).await;
     let address = broker_of(&app);
     let publishers =

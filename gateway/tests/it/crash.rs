@@ -37,7 +37,7 @@ impl Gateway {
             .spawn()
             .unwrap();
         let gateway = Self { child, broker: ([127, 0, 0, 1], mqtt).into(), status: format!("http://127.0.0.1:{status}/status") };
-        gateway.until("it runs", |_| true).await;
+        gateway.until("it runs", |view| view["sources"][0]["connected"] == true).await;
         gateway
     }
 

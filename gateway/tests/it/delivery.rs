@@ -117,7 +117,7 @@ async fn whatever_the_collector_answers_is_tried_again_and_stored_once() {
         let taken = fixture.collector().taken();
         assert!(taken.script.is_empty(), "not all of the script was played: {:?}", taken.script);
         assert_eq!((taken.readings(), taken.lost_total()), (150, 0));
-        assert!(taken.duplicates >= 1, "the batch whose answer was lost is sent again and told apart");
+        assert!(taken.repeated >= 1, "the batch whose answer was lost is sent again and told apart");
     }
     app.stop().await.unwrap();
 }

@@ -49,7 +49,8 @@ pub struct Taken {
     pub records: Vec<Record>,
     pub batches: u64,
     pub heartbeats: u64,
-    pub duplicates: u64,
+    /// Records that came again and were left out.
+    pub repeated: u64,
     pub requests: Vec<Instant>,
     pub last_batch: Option<Batch>,
     pub script: VecDeque<Answer>,
@@ -258,13 +259,14 @@ fn ledger(taken: &mut Taken, batch: Batch) -> (Ack, Option<u64>) {
     };
     let high = taken.high.get(&batch.stream).copied().unwrap_or(0);
     if range.last <= high {
-        taken.duplicates += 1;
+        taken.repeated += batch.records.len() as u64;
         return (Ack::Duplicate, Some(high));
     }
     assert!(range.first <= high + 1 || batch.floor_seq >= range.first, "a hole that the gateway could fill: {range:?} after {high}");
     taken.batches += 1;
-    let fresh = batch.records.into_iter().filter(|stamped| stamped.seq > high).map(|stamped| stamped.record);
-    taken.records.extend(fresh);
+    let (again, fresh): (Vec<_>, Vec<_>) = batch.records.into_iter().partition(|stamped| stamped.seq <= high);
+    taken.repeated += again.len() as u64;
+    taken.records.extend(fresh.into_iter().map(|stamped| stamped.record));
     taken.high.insert(batch.stream, range.last);
     (Ack::Stored, Some(range.last))
 }

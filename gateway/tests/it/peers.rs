@@ -69,7 +69,7 @@ async fn paho_publishes_with_qos_1_and_2() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pymodbus_server_is_polled() {
-    need(PYTHON, &["-c", "import pymodbus.server"], "python3-pymodbus python3-serial");
+    need(PYTHON, &["-c", "import pymodbus.server"], "python3-pymodbus python3-serial python3-serial-asyncio");
     let fixture = Fixture::with_collector().await;
     let port = free_port();
     let server = PyModbus::start(port);

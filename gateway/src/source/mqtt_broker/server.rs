@@ -55,7 +55,8 @@ where
     S: FnOnce(ServerSettings) -> F + Send + 'static,
     F: Future<Output = ()>,
 {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    // Few connections are served between two looks at the gate, so that a hold comes soon.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().event_interval(4).build();
     let runtime = runtime.map_err(|source| BrokerError::Thread { what: "server", source })?;
     let stop = Arc::new(Notify::new());
     let (stopped, gate, feed) = (Arc::clone(&stop), Arc::clone(gate), feed.clone());
