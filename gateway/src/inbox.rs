@@ -136,20 +136,17 @@ impl<T: Weight> Inbox<T> {
 impl<T: Weight> Lane<T> {
     /// Hands `item` over without waiting.
     ///
-    /// Returns by how many percent the lane is filled now.
-    ///
     /// # Errors
     /// [`Refused`] holds the item if the lane is full or the hand-off closed.
-    pub fn try_push(&self, item: T) -> Result<u8, Refused<T>> {
+    pub fn try_push(&self, item: T) -> Result<(), Refused<T>> {
         self.push_locked(self.shared.lock(), item)
     }
 
-    /// Hands `item` over, waiting for room: for threads whose own source holds back meanwhile. Returns by how many
-    /// percent the lane is filled now.
+    /// Hands `item` over, waiting for room: for threads whose own source holds back meanwhile.
     ///
     /// # Errors
     /// [`Refused::Closed`] holds the item if the hand-off is closed.
-    pub fn push(&self, item: T) -> Result<u8, Refused<T>> {
+    pub fn push(&self, item: T) -> Result<(), Refused<T>> {
         let weight = item.weight();
         let state = self.shared.lock();
         let full = |s: &mut State<T>| !s.closed && !s.lanes[self.index].has_room(weight);
@@ -157,7 +154,7 @@ impl<T: Weight> Lane<T> {
         self.push_locked(state, item)
     }
 
-    fn push_locked(&self, mut state: MutexGuard<'_, State<T>>, item: T) -> Result<u8, Refused<T>> {
+    fn push_locked(&self, mut state: MutexGuard<'_, State<T>>, item: T) -> Result<(), Refused<T>> {
         if state.closed {
             return Err(Refused::Closed(item));
         }
@@ -168,14 +165,9 @@ impl<T: Weight> Lane<T> {
         }
         lane.bytes += weight;
         lane.items.push_back(item);
-        let percent = lane.percent_filled();
         drop(state);
         self.shared.not_empty.notify_one();
-        Ok(percent)
-    }
-
-    pub fn percent_filled(&self) -> u8 {
-        self.shared.lock().lanes[self.index].percent_filled()
+        Ok(())
     }
 
     pub fn is_closed(&self) -> bool {
@@ -193,14 +185,6 @@ impl<T> Queue<T> {
     /// An item that alone is over the byte bound still passes when the lane is empty: it must not block its source for ever.
     fn has_room(&self, weight: usize) -> bool {
         self.items.is_empty() || (self.items.len() < self.limits.items && self.bytes + weight <= self.limits.bytes)
-    }
-}
-
-impl<T> Queue<T> {
-    fn percent_filled(&self) -> u8 {
-        let percent = |part: usize, whole: usize| part.saturating_mul(100) / whole.max(1);
-        let fill = percent(self.items.len(), self.limits.items).max(percent(self.bytes, self.limits.bytes));
-        u8::try_from(fill).unwrap_or(u8::MAX)
     }
 }
 

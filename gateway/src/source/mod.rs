@@ -86,13 +86,13 @@ impl Feed {
         Self { source, lane: inbox.lane(limits), health: Arc::default(), shutdown: Arc::clone(shutdown) }
     }
 
-    /// Hands `event` over, waiting for room. Returns how full the lane is, in percent.
+    /// Hands `event` over, waiting for room.
     ///
     /// # Errors
     /// The event, if the pipeline has ended.
-    pub fn push(&self, event: Event) -> Result<u8, Event> {
+    pub fn push(&self, event: Event) -> Result<(), Event> {
         match self.lane.push(Sample { source: self.source, event }) {
-            Ok(percent) => Ok(percent),
+            Ok(()) => Ok(()),
             Err(Refused::Full(sample) | Refused::Closed(sample)) => Err(sample.event),
         }
     }
@@ -108,9 +108,9 @@ impl Feed {
     ///
     /// # Errors
     /// The event, if there is no room.
-    pub fn try_push(&self, event: Event) -> Result<u8, Event> {
+    pub fn try_push(&self, event: Event) -> Result<(), Event> {
         match self.lane.try_push(Sample { source: self.source, event }) {
-            Ok(percent) => Ok(percent),
+            Ok(()) => Ok(()),
             Err(Refused::Full(sample) | Refused::Closed(sample)) => Err(sample.event),
         }
     }

@@ -15,6 +15,9 @@ use crate::{backoff::Backoff, clock, config, pki};
 
 /// Requests (subscriptions, acknowledgements) that wait to be sent.
 const REQUESTS: usize = 1024;
+/// Larger packets break the connection. Far above the configured limit on payloads, so that one over that limit is read, counted and
+/// acknowledged once - else the broker would send it again after each reconnect.
+const MAX_PACKET: usize = 32 << 20;
 /// A connection that lasted this long was good: the next wait starts small again.
 const STABLE: Duration = Duration::from_secs(30);
 
@@ -32,8 +35,8 @@ pub enum ClientError {
 pub fn start(settings: &config::MqttClient, filters: Vec<String>, feed: Feed) -> Result<tokio::task::JoinHandle<()>, ClientError> {
     let options = options(settings)?;
     let (client, events) = AsyncClient::new(options, REQUESTS);
-    let name = settings.name.clone();
-    Ok(tokio::spawn(Subscriber { name, client, events, filters, feed, to_acknowledge: VecDeque::new() }.run()))
+    let (name, max_payload_bytes) = (settings.name.clone(), settings.max_payload_bytes);
+    Ok(tokio::spawn(Subscriber { name, client, events, filters, feed, max_payload_bytes, to_acknowledge: VecDeque::new() }.run()))
 }
 
 struct Subscriber {
@@ -42,7 +45,8 @@ struct Subscriber {
     events: EventLoop,
     filters: Vec<String>,
     feed: Feed,
-    /// Handed over, and not yet in the request queue.
+    max_payload_bytes: usize,
+    /// Handed over or refused for good, and not yet in the request queue.
     to_acknowledge: VecDeque<Publish>,
 }
 
@@ -52,7 +56,7 @@ impl Subscriber {
         let mut connected_at = None;
         loop {
             while let Some(publish) = self.to_acknowledge.front() {
-                if self.client.try_ack(publish).is_err() {
+                if publish.qos != QoS::AtMostOnce && self.client.try_ack(publish).is_err() {
                     break;
                 }
                 self.to_acknowledge.pop_front();
@@ -96,30 +100,26 @@ impl Subscriber {
 
     /// False when the pipeline has ended.
     async fn hand_over(&mut self, publish: Publish) -> bool {
+        if publish.payload.len() > self.max_payload_bytes {
+            self.feed.offer(Event::TooLarge { bytes: publish.payload.len() as u64, received: clock::now() });
+            self.to_acknowledge.push_back(publish);
+            return true;
+        }
         let message = Message { topic: publish.topic.clone().into(), payload: publish.payload.clone(), received: clock::now() };
         let mut event = Event::Message(message);
         loop {
             match self.feed.try_push(event) {
-                Ok(_) => break,
+                Ok(()) => break,
                 Err(_) if self.feed.lane.is_closed() => return false,
                 Err(back) => event = back,
             }
             sleep(Duration::from_millis(5)).await;
         }
-        if publish.qos != QoS::AtMostOnce {
-            self.to_acknowledge.push_back(publish);
-        }
+        self.to_acknowledge.push_back(publish);
         true
     }
 
     fn note(&self, error: &ConnectionError) {
-        if let ConnectionError::MqttState(rumqttc::StateError::Deserialization(rumqttc::mqttbytes::Error::PayloadSizeLimitExceeded(
-            bytes,
-        ))) = error
-        {
-            let bytes = u64::try_from(*bytes).unwrap_or(u64::MAX);
-            self.feed.offer(Event::TooLarge { bytes, received: clock::now() });
-        }
         let text = error.to_string();
         if self.feed.health.error() != text {
             tracing::warn!(broker = %self.name, error = %text, "no connection to the outside broker; trying again");
@@ -133,7 +133,7 @@ fn options(settings: &config::MqttClient) -> Result<MqttOptions, ClientError> {
     options
         .set_keep_alive(settings.keep_alive)
         .set_clean_session(settings.clean_session)
-        .set_max_packet_size(settings.max_payload_bytes + 1024, 64 * 1024)
+        .set_max_packet_size(MAX_PACKET, 64 * 1024)
         .set_manual_acks(true);
     if let Some(username) = &settings.username {
         options.set_credentials(username, settings.password.as_ref().map_or("", |p| p.expose()));

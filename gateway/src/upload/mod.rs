@@ -39,8 +39,8 @@ use prepare::{Prepared, Preparer};
 
 use crate::{backoff::Backoff, clock, config, drive::Dropped, pki, status::Board, store::Store};
 
-/// A collector hears from a gateway at least this often.
-pub const HEARTBEAT: Duration = Duration::from_secs(5);
+/// After so long without a batch a heartbeat is sent, so that a collector hears from a gateway at least every 5 s.
+pub const HEARTBEAT: Duration = Duration::from_secs(4);
 /// Content type of a batch.
 pub const BATCH_TYPE: &str = "application/vnd.millrace.batch";
 /// No wait is longer, whatever the collector asks for.

@@ -34,8 +34,8 @@ async fn a_burst_of_100_000_acknowledged_messages_is_stored_to_the_last_one() {
 async fn several_publishers_of_large_messages_are_held_back_and_lose_nothing() {
     const EACH: u64 = 5_000;
     let fixture = Fixture::with_collector().await;
-    // A lane that fills up at once, and segments that could not hold half of the burst: only holding publishers back saves it.
-    let tuning = Tuning { broker_lane: LaneLimits { items: 1000, bytes: 1 << 20 }, segments: Some((1 << 20, 8)), hold_publishers: true };
+    // A lane that fills up at once, and segments that could not hold a quarter of the burst: only holding publishers back saves it.
+    let tuning = Tuning { broker_lane: LaneLimits { items: 1000, bytes: 1 << 20 }, segments: Some((1 << 20, 4)), hold_publishers: true };
     let app = fixture.start_tuned(&plain(), tuning).await;
     let address = broker_of(&app);
     let publishers =
@@ -119,6 +119,10 @@ async fn bad_payloads_and_topics_are_counted_and_the_rest_goes_on() {
         (topic(), b"\xff\xfe".to_vec()),
         (topic(), b"{\"n\":1e999}".to_vec()),
         ("somebody/else".to_owned(), b"{\"n\":1}".to_vec()),
+        // rumqttd would acknowledge this one and pass it to nobody ...
+        ("$machine/1".to_owned(), b"{\"n\":1}".to_vec()),
+        // ... and panic on this one.
+        ("\u{fc}ber/1".to_owned(), b"{\"n\":1}".to_vec()),
         (topic(), b"{\"n\":7}".to_vec()),
     ];
     publisher.publish(bad).await;
@@ -126,7 +130,7 @@ async fn bad_payloads_and_topics_are_counted_and_the_rest_goes_on() {
     {
         let taken = fixture.collector().taken();
         assert_eq!(taken.readings(), 1);
-        assert_eq!(taken.lost(LossReason::Unmatched), 1);
+        assert_eq!(taken.lost(LossReason::Unmatched), 3);
         assert_eq!(taken.lost(LossReason::Malformed) + taken.lost(LossReason::NotFinite), 3, "{:?}", taken.losses().collect::<Vec<_>>());
     }
     let view = app.board.view();

@@ -4,17 +4,20 @@
 //! skipped were overwritten before the link got to them (segments overran) - or, after a link was replaced, came in between.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread::JoinHandle,
     time::{Duration, Instant},
 };
 
 use rumqttd::{
     Notification,
-    local::{LinkError, LinkRx, LinkTx},
+    local::{LinkRx, LinkTx},
 };
 
-use super::{BrokerError, server::Gate};
+use super::{BrokerError, guard::Flow};
 use crate::{
     clock,
     source::{Event, Feed, Message},
@@ -26,13 +29,13 @@ pub(super) const EVERYTHING: &str = "#";
 const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Connects, subscribes, and starts the reading thread.
-pub(super) fn spawn<C>(connect: C, feed: Feed, gate: Arc<Gate>) -> Result<JoinHandle<()>, BrokerError>
+pub(super) fn spawn<C>(connect: C, feed: Feed, flow: Arc<Flow>, finish: Arc<AtomicBool>) -> Result<JoinHandle<()>, BrokerError>
 where
-    C: Fn() -> Result<(LinkTx, LinkRx), LinkError> + Send + 'static,
+    C: Fn() -> Result<(LinkTx, LinkRx), BrokerError> + Send + 'static,
 {
     let ends = subscribe(&connect)?;
     let thread = std::thread::Builder::new().name("mqtt-link".into()).spawn(move || {
-        let mut link = Link { feed, gate, next_number: 0, marker: None };
+        let mut link = Link { feed, flow, finish, next_number: 0, marker: None };
         let mut ends = ends;
         loop {
             match link.read(&mut ends) {
@@ -54,7 +57,7 @@ where
 /// Returns when the router has confirmed the subscription: from then on every message is seen.
 fn subscribe<C>(connect: &C) -> Result<(LinkTx, LinkRx), BrokerError>
 where
-    C: Fn() -> Result<(LinkTx, LinkRx), LinkError>,
+    C: Fn() -> Result<(LinkTx, LinkRx), BrokerError>,
 {
     let (mut tx, mut rx) = connect()?;
     tx.subscribe(EVERYTHING)?;
@@ -74,7 +77,9 @@ enum End {
 
 struct Link {
     feed: Feed,
-    gate: Arc<Gate>,
+    flow: Arc<Flow>,
+    /// Set when the servers are down: hand over what there is and end.
+    finish: Arc<AtomicBool>,
     /// Number of the next message of the log.
     next_number: u64,
     /// Topic of the message that this link sends itself to find the end of the log.
@@ -84,7 +89,7 @@ struct Link {
 impl Link {
     fn read(&mut self, (tx, rx): &mut (LinkTx, LinkRx)) -> End {
         loop {
-            if self.gate.is_finishing() && self.marker.is_none() {
+            if self.finish.load(Ordering::Acquire) && self.marker.is_none() {
                 let marker = format!("millrace-end/{:016x}", rand::random::<u64>());
                 if tx.publish(marker.clone(), "end").is_err() {
                     return End::Finished;
@@ -107,7 +112,7 @@ impl Link {
                 Ok(Some(Notification::Disconnect(..))) => return End::Disconnected,
                 Ok(_) => {}
                 // Nothing to read, unless it came back early: then the router has dropped this link.
-                Err(_) if Instant::now() >= deadline => {}
+                Err(_) if Instant::now() >= deadline => self.flow.settle(),
                 Err(_) => return End::Disconnected,
             }
         }
@@ -129,15 +134,13 @@ impl Link {
         if self.marker.as_ref().is_some_and(|marker| marker.as_bytes() == &topic[..]) {
             return Break(());
         }
+        self.flow.forwarded(&topic, &payload);
         self.push(Event::Message(Message { topic, payload, received }))
     }
 
     fn push(&self, event: Event) -> std::ops::ControlFlow<()> {
         match self.feed.push(event) {
-            Ok(percent) => {
-                self.gate.report_fill(percent);
-                std::ops::ControlFlow::Continue(())
-            }
+            Ok(()) => std::ops::ControlFlow::Continue(()),
             Err(_) => std::ops::ControlFlow::Break(()),
         }
     }

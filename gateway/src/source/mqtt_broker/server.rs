@@ -1,13 +1,10 @@
-//! The broker's listeners, each on a thread and runtime of its own, which can be held (back-pressure) and stopped: rumqttd can do neither.
+//! The broker's listeners, each on a thread and runtime of its own, which can be stopped and held back: rumqttd's own can't.
 
 use std::{
     collections::HashMap,
     future::Future,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     thread::JoinHandle,
     time::{Duration, Instant},
 };
@@ -16,15 +13,9 @@ use rumqttd::ServerSettings;
 use sha2::{Digest, Sha256};
 use tokio::sync::Notify;
 
-use super::{BrokerError, watch};
+use super::BrokerError;
 use crate::{config, source::Feed};
 
-/// From here on publishers are held back ...
-const HIGH_WATER_PERCENT: u8 = 50;
-/// ... until the lane has drained to here.
-const LOW_WATER_PERCENT: u8 = 25;
-/// How often a held thread looks whether it may go on.
-const HOLD: Duration = Duration::from_millis(2);
 /// A listener is up within this.
 const LISTENING: Duration = Duration::from_secs(5);
 
@@ -50,29 +41,25 @@ pub(super) fn resolve(address: SocketAddr) -> Result<SocketAddr, BrokerError> {
 
 /// Starts a listener. `serve` runs rumqttd's server for as long as it may: a closure, because the type of the router's sender, which the
 /// server needs, cannot be named outside rumqttd.
-pub(super) fn spawn<S, F>(settings: ServerSettings, serve: S, feed: &Feed, gate: &Arc<Gate>) -> Result<Server, BrokerError>
+pub(super) fn spawn<S, F>(settings: ServerSettings, serve: S, feed: &Feed) -> Result<Server, BrokerError>
 where
     S: FnOnce(ServerSettings) -> F + Send + 'static,
     F: Future<Output = ()>,
 {
-    // Few connections are served between two looks at the gate, so that a hold comes soon.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().event_interval(4).build();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|source| BrokerError::Thread { what: "server", source })?;
     let stop = Arc::new(Notify::new());
-    let (stopped, gate, feed) = (Arc::clone(&stop), Arc::clone(gate), feed.clone());
+    let (stopped, feed) = (Arc::clone(&stop), feed.clone());
     let (name, listen) = (settings.name.clone(), settings.listen);
     let body = move || {
-        watch::observe(feed.clone(), || {
-            runtime.block_on(async {
-                tokio::select! {
-                    () = stopped.notified() => {}
-                    () = serve(settings) => feed.fatal("the MQTT broker's listener ended".into()),
-                    () = gate.hold_when_asked(&feed) => {}
-                }
-            });
-            // Connections are tasks of this runtime: they end with it, their sockets closed.
-            drop(runtime);
+        runtime.block_on(async {
+            tokio::select! {
+                () = stopped.notified() => {}
+                () = serve(settings) => feed.fatal("the MQTT broker's listener ended".into()),
+            }
         });
+        // Connections are tasks of this runtime: they end with it, their sockets closed.
+        drop(runtime);
     };
     let thread = std::thread::Builder::new().name(name).spawn(body);
     let thread = thread.map_err(|source| BrokerError::Thread { what: "server", source })?;
@@ -92,45 +79,6 @@ fn await_listening(listen: SocketAddr) -> Result<(), BrokerError> {
             Ok(_) => return Ok(()),
             Err(source) if Instant::now() >= deadline => return Err(BrokerError::Listen { listen, source }),
             Err(_) => std::thread::sleep(Duration::from_millis(5)),
-        }
-    }
-}
-
-/// Holds the servers' threads back while the lane is crowded, and tells the link when to come to an end.
-pub(super) struct Gate {
-    enabled: bool,
-    crowded: Notify,
-    finishing: AtomicBool,
-}
-
-impl Gate {
-    pub(super) fn new(enabled: bool) -> Self {
-        Self { enabled, crowded: Notify::new(), finishing: AtomicBool::new(false) }
-    }
-
-    /// The link has seen the lane filled to `percent`.
-    pub(super) fn report_fill(&self, percent: u8) {
-        if self.enabled && percent >= HIGH_WATER_PERCENT {
-            self.crowded.notify_waiters();
-        }
-    }
-
-    /// From now on the link hands over what there is and ends.
-    pub(super) fn finish(&self) {
-        self.finishing.store(true, Ordering::Release);
-    }
-
-    pub(super) fn is_finishing(&self) -> bool {
-        self.finishing.load(Ordering::Acquire)
-    }
-
-    /// Blocks the calling thread, and with it every connection of its runtime, while the lane is crowded. Never ends by itself.
-    async fn hold_when_asked(&self, feed: &Feed) {
-        loop {
-            self.crowded.notified().await;
-            while feed.lane.percent_filled() > LOW_WATER_PERCENT && !feed.lane.is_closed() && !self.is_finishing() {
-                std::thread::sleep(HOLD);
-            }
         }
     }
 }
