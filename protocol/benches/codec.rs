@@ -9,11 +9,14 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use plant::Sensor;
 use protocol::{Limits, Record, WindowSummary, decode_batch, decode_block, encode_batch, encode_block};
 
+/// Which sensor each signal has.
+type Sensors = fn(usize) -> Sensor;
+
 const SIGNALS: usize = 60;
 const WINDOWS: usize = 60;
 
 fn codec(criterion: &mut Criterion) {
-    let plants: [(&str, fn(usize) -> Sensor); 5] = [
+    let plants: [(&str, Sensors); 5] = [
         ("decimals (2 places)", |_| Sensor::Decimal(2)),
         ("decimals (1 to 3 places)", |s| Sensor::Decimal(1 + (s % 3) as i32)),
         ("decimals and singles", |s| if s % 2 == 0 { Sensor::Decimal(2) } else { Sensor::Single }),

@@ -1,5 +1,6 @@
 //! What decoding takes of memory, honest or hostile. A binary of its own with one test: the counting allocator counts all threads.
 
+#[cfg(test)]
 #[path = "it/plant.rs"]
 mod plant;
 

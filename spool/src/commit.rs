@@ -58,7 +58,7 @@ impl Spool {
             }
         }
         let mut deleted = deleted.into_iter();
-        let mut plan = Plan::new(&self.state.lock(), self.max_bytes);
+        let mut plan = Plan::new(&self.state.lock(), self.max_held);
         let answers = requests
             .iter()
             .map(|request| match request {
@@ -66,12 +66,16 @@ impl Spool {
                 Request::Acknowledge { .. } => Ok(Outcome::Acknowledged(deleted.next().unwrap_or_default())),
             })
             .collect();
-        if let Some(written) = plan.write(self)? {
-            self.store.sync()?;
+        let written = plan.write(self)?;
+        self.store.sync()?;
+        if let Some(written) = &written {
+            self.mark.set(layout::Meta { stream: self.stream, next_seq: written.next_seq })?;
+        }
+        let mut state = self.state.lock();
+        state.commits += 1;
+        if let Some(written) = written {
             // Only now: readers look no further than `next_seq`, so they see nothing that is not durable.
-            written.enter(&mut self.state.lock());
-        } else {
-            self.store.sync()?;
+            written.enter(&mut state);
         }
         Ok(answers)
     }
@@ -135,7 +139,7 @@ struct Plan {
     stream_next: u64,
     entries: u64,
     bytes: u64,
-    max_bytes: u64,
+    max_held: u64,
     held: u64,
     pairs: Vec<layout::Pair>,
     /// The last checkpoint of the group stands.
@@ -152,12 +156,12 @@ struct Written {
 }
 
 impl Plan {
-    fn new(state: &State, max_bytes: u64) -> Self {
+    fn new(state: &State, max_held: u64) -> Self {
         Self {
             stream_next: state.next_seq,
             entries: 0,
             bytes: 0,
-            max_bytes,
+            max_held,
             held: state.bytes,
             pairs: Vec::new(),
             checkpoint: None,
@@ -168,8 +172,8 @@ impl Plan {
     fn append(&mut self, payloads: &[Vec<u8>], checkpoint: Option<&[u8]>) -> Result<SeqSpan, SpoolError> {
         let bytes = payloads.iter().map(|p| layout::payload_weight(p.len())).sum::<u64>();
         let would_hold = self.held + self.bytes + bytes;
-        if bytes > 0 && would_hold > self.max_bytes {
-            return Err(SpoolError::Full { bytes: would_hold, max: self.max_bytes });
+        if bytes > 0 && would_hold > self.max_held {
+            return Err(SpoolError::Full { bytes: would_hold, max: self.max_held });
         }
         let first = self.stream_next;
         for payload in payloads {

@@ -6,7 +6,7 @@ use std::{io, path::PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum SpoolError {
     /// Nothing was written. Acknowledging entries makes room.
-    #[error("full: {bytes} bytes, at most {max}")]
+    #[error("full: would hold {bytes} bytes, at most {max}")]
     Full { bytes: u64, max: u64 },
     /// Nothing was written, and nothing can make this payload fit.
     #[error("{bytes} bytes in one append, at most {max}")]

@@ -35,8 +35,10 @@ pub(crate) struct Meta {
 }
 
 impl Meta {
+    pub(crate) const BYTES: usize = 21;
+
     pub(crate) fn encode(self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(21);
+        let mut out = Vec::with_capacity(Self::BYTES);
         out.push(VERSION);
         out.extend_from_slice(&self.stream.to_le_bytes());
         out.extend_from_slice(&self.next_seq.to_le_bytes());

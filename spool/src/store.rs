@@ -17,9 +17,14 @@ use std::{
     ops::RangeBounds,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use crate::SpoolError;
+
+/// How long a closed database may hold its file.
+const RELEASE_TRIES: u32 = 1000;
+const RELEASE_PAUSE: Duration = Duration::from_millis(2);
 
 pub(crate) struct Store {
     /// `None` only while it is dropped.
@@ -85,7 +90,6 @@ impl Store {
         guarded("measure", || self.db().size_on_disk())
     }
 
-    #[expect(clippy::expect_used, reason = "only Drop takes the database out")]
     fn db(&self) -> &sled::Db {
         self.db.as_ref().expect("the database is there until the store is dropped")
     }
@@ -97,6 +101,14 @@ impl Drop for Store {
         if catch_unwind(AssertUnwindSafe(|| drop(db))).is_err() {
             tracing::error!(path = %self.path.display(), "storage panicked when it was closed");
         }
+        // sled's own threads let go of the file, and so of its lock, a little later. Whoever opens it next shall not find it in use.
+        for _ in 0..RELEASE_TRIES {
+            if self.data.try_lock().is_ok() {
+                return;
+            }
+            std::thread::sleep(RELEASE_PAUSE);
+        }
+        tracing::warn!(path = %self.path.display(), "storage still holds its file after it was closed");
     }
 }
 

@@ -58,7 +58,7 @@ pub fn batch(signals: usize, windows: &[WindowSummary]) -> Batch {
         sources: Vec::new(),
     };
     Batch {
-        gateway: GatewayId::new("press-gw1").unwrap(),
+        gateway: GatewayId::new("press-gw1").expect("a valid name"),
         stream: StreamId(0xfeed_f00d_dead_beef),
         range,
         floor_seq: 1000,
@@ -77,8 +77,8 @@ fn summary(signal: usize, name: &str, unit: &str, start: Timestamp, readings: &[
         m2 += delta * (reading - mean);
     }
     WindowSummary {
-        asset: AssetPath::new(&format!("plant1/press-shop/line{}/press-{machine}", machine / 8)).unwrap(),
-        signal: SignalName::new(name).unwrap(),
+        asset: AssetPath::new(&format!("plant1/press-shop/line{}/press-{machine}", machine / 8)).expect("a valid name"),
+        signal: SignalName::new(name).expect("a valid name"),
         unit: unit.to_owned(),
         start,
         end: start.plus_micros(5_000_000),

@@ -73,7 +73,7 @@ fn acknowledging_again_or_nothing_deletes_nothing() {
 #[test]
 fn a_full_spool_refuses_whole_appends_takes_checkpoints_and_has_room_again_after_an_acknowledgement() {
     let root = tempfile::tempdir().unwrap();
-    let options = Options { max_bytes: 10_000, ..Options::default() };
+    let options = Options { max_bytes: 25_000, ..Options::default() };
     let (spool, _) = Spool::open(root.path(), options).unwrap();
     for _ in 0..9 {
         spool.append(&[&[1; 1000]], Some(b"before")).unwrap();
