@@ -27,7 +27,9 @@ mod reads;
 mod rows;
 mod schema;
 mod session;
+mod statement;
 mod store;
+mod threads;
 mod view;
 
 use std::sync::Arc;
@@ -47,6 +49,7 @@ pub use rows::StoredRow;
 use hot::Intake;
 use session::Sessions;
 use store::TableStore;
+use threads::Threads;
 use view::Views;
 
 /// What became of rows handed to [`Lake::push`].
@@ -61,8 +64,8 @@ pub struct PushReport {
 /// The store. Cheap to share (`Arc<Lake>`); one per root folder and process.
 pub struct Lake {
     inner: Arc<Inner>,
-    /// Queries, commits and compactions run here, so that a heavy one can't hold up the caller's own tasks.
-    runtime: Option<tokio::runtime::Runtime>,
+    /// Where all work is done, so that a heavy query can't hold up the caller's own tasks.
+    threads: Threads,
 }
 
 struct Inner {
@@ -74,7 +77,7 @@ struct Inner {
     /// One commit, and one compaction, at a time.
     committing: tokio::sync::Mutex<()>,
     compacting: tokio::sync::Mutex<()>,
-    running_sql: tokio::sync::Semaphore,
+    running_sql: Arc<tokio::sync::Semaphore>,
 }
 
 impl Lake {
@@ -83,21 +86,9 @@ impl Lake {
     /// # Errors
     /// [`LakeError`] if a folder can't be made, or a table is damaged or has other columns than this version writes.
     pub async fn open(options: LakeOptions) -> Result<Self, LakeError> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .thread_name("lake")
-            .thread_stack_size(8 << 20)
-            .enable_all()
-            .build()
-            .map_err(|source| LakeError::Io { path: options.root.clone(), source })?;
-        let opened = runtime.spawn(Inner::open(options)).await;
-        // An error must not drop the runtime here: that would block inside async code.
-        match opened.map_err(LakeError::from).and_then(|inner| inner) {
-            Ok(inner) => Ok(Self { inner: Arc::new(inner), runtime: Some(runtime) }),
-            Err(error) => {
-                runtime.shutdown_background();
-                Err(error)
-            }
-        }
+        let threads = Threads::start().map_err(|source| LakeError::Io { path: options.root.clone(), source })?;
+        let inner = threads.finish(Inner::open(options)).await?;
+        Ok(Self { inner: Arc::new(inner), threads })
     }
 
     /// Highest sequence stored of every stream (over all tables).
@@ -123,7 +114,7 @@ impl Lake {
     /// The first table's [`LakeError`]; [`LakeError::Poisoned`] is final for this handle.
     pub async fn commit(&self) -> Result<CommitReport, LakeError> {
         let inner = Arc::clone(&self.inner);
-        self.run(async move { inner.commit().await }).await
+        self.threads.finish(async move { inner.commit().await }).await
     }
 
     /// Rewrites small files into few large ones, sorted by asset, signal and time; removes files that no reader needs any more. Answers stay the same.
@@ -132,7 +123,7 @@ impl Lake {
     /// [`LakeError`]; the tables are then as they were.
     pub async fn compact(&self) -> Result<CompactReport, LakeError> {
         let inner = Arc::clone(&self.inner);
-        self.run(async move { inner.compact().await }).await
+        self.threads.finish(async move { inner.compact().await }).await
     }
 
     /// Answers one read-only SQL statement over the tables `window_summaries`, `anomalies`, `state_changes`, `part_counts` and `losses`.
@@ -141,8 +132,8 @@ impl Lake {
     /// [`LakeError::Refused`] for anything that is not a query, [`LakeError::Sql`] for a wrong one, [`LakeError::Timeout`] and [`LakeError::Memory`] for
     /// one that is over its limits.
     pub async fn sql(&self, sql: &str) -> Result<QueryResult, LakeError> {
-        let (inner, sql) = (Arc::clone(&self.inner), sql.to_owned());
-        self.run(async move { inner.sql(&sql).await }).await
+        let (inner, sql, threads) = (Arc::clone(&self.inner), sql.to_owned(), self.threads.sql()?);
+        self.threads.ask(query::sql(inner, sql, threads)).await
     }
 
     /// State changes in `range`, in order, preceded by the last one before it (what the machine was doing when `range` begins).
@@ -151,7 +142,7 @@ impl Lake {
     /// [`LakeError`].
     pub async fn states(&self, asset: &AssetPath, range: TimeRange) -> Result<Vec<StateChange>, LakeError> {
         let (inner, asset) = (Arc::clone(&self.inner), asset.clone());
-        self.run(async move { inner.states(&asset, range).await }).await
+        self.threads.ask(async move { inner.states(&asset, range).await }).await
     }
 
     /// Part counts whose `to` lies in `(range.from, range.to]`, in order of `to`.
@@ -160,7 +151,7 @@ impl Lake {
     /// [`LakeError`].
     pub async fn parts(&self, asset: &AssetPath, range: TimeRange) -> Result<Vec<PartCount>, LakeError> {
         let (inner, asset) = (Arc::clone(&self.inner), asset.clone());
-        self.run(async move { inner.parts(&asset, range).await }).await
+        self.threads.ask(async move { inner.parts(&asset, range).await }).await
     }
 
     /// Anomalies with `event_time` in the filter's range, newest first.
@@ -169,7 +160,7 @@ impl Lake {
     /// [`LakeError`].
     pub async fn anomalies(&self, filter: AnomalyFilter) -> Result<Vec<Sourced<protocol::Anomaly>>, LakeError> {
         let inner = Arc::clone(&self.inner);
-        self.run(async move { inner.anomalies(&filter).await }).await
+        self.threads.ask(async move { inner.anomalies(&filter).await }).await
     }
 
     /// Losses whose `[from, to]` touches the filter's range, newest first.
@@ -178,7 +169,7 @@ impl Lake {
     /// [`LakeError`].
     pub async fn losses(&self, filter: LossFilter) -> Result<Vec<Sourced<protocol::Loss>>, LakeError> {
         let inner = Arc::clone(&self.inner);
-        self.run(async move { inner.losses(&filter).await }).await
+        self.threads.ask(async move { inner.losses(&filter).await }).await
     }
 
     /// Window summaries of one signal whose start lies in `range`, gathered into steps counted from `range.from`: counts add up, the mean is
@@ -194,7 +185,7 @@ impl Lake {
         step: std::time::Duration,
     ) -> Result<Vec<SeriesPoint>, LakeError> {
         let (inner, asset, signal) = (Arc::clone(&self.inner), asset.clone(), signal.clone());
-        self.run(async move { inner.series(&asset, &signal, range, step).await }).await
+        self.threads.ask(async move { inner.series(&asset, &signal, range, step).await }).await
     }
 
     /// The last of everything, from which the live twin is rebuilt at start.
@@ -203,23 +194,7 @@ impl Lake {
     /// [`LakeError`].
     pub async fn latest(&self) -> Result<Latest, LakeError> {
         let inner = Arc::clone(&self.inner);
-        self.run(async move { inner.latest().await }).await
-    }
-
-    /// Runs `work` on the lake's own threads. It goes on if the caller stops waiting, except queries: these end with their own timeout.
-    async fn run<T: Send + 'static>(&self, work: impl Future<Output = Result<T, LakeError>> + Send + 'static) -> Result<T, LakeError> {
-        match &self.runtime {
-            Some(runtime) => runtime.spawn(work).await?,
-            None => Err(LakeError::Closed),
-        }
-    }
-}
-
-impl Drop for Lake {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
+        self.threads.ask(async move { inner.latest().await }).await
     }
 }
 

@@ -44,7 +44,7 @@ impl Inner {
             sessions,
             committing: tokio::sync::Mutex::default(),
             compacting: tokio::sync::Mutex::default(),
-            running_sql: tokio::sync::Semaphore::new(options.sql.max_running.max(1)),
+            running_sql: Arc::new(tokio::sync::Semaphore::new(options.sql.max_running.max(1))),
             options,
         })
     }

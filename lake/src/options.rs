@@ -17,6 +17,8 @@ pub struct LakeOptions {
     pub target_file_bytes: u64,
     /// Compaction leaves a table alone that has fewer small files than this.
     pub compact_min_files: usize,
+    /// A checkpoint, from which a table is opened, is written every so many log entries of it.
+    pub checkpoint_every: u32,
     /// How long a commit's log entry is kept. Every commit lists the log, so this is short; older versions can't be read any more.
     pub log_retention: Duration,
     /// How long a file that compaction has replaced is kept for readers that still use it.
@@ -33,6 +35,7 @@ impl LakeOptions {
             sql: SqlLimits::default(),
             target_file_bytes: 32 << 20,
             compact_min_files: 8,
+            checkpoint_every: 50,
             log_retention: Duration::from_secs(2 * 3600),
             file_retention: Duration::from_secs(24 * 3600),
             probe: None,
@@ -47,6 +50,7 @@ impl fmt::Debug for LakeOptions {
             .field("sql", &self.sql)
             .field("target_file_bytes", &self.target_file_bytes)
             .field("compact_min_files", &self.compact_min_files)
+            .field("checkpoint_every", &self.checkpoint_every)
             .field("log_retention", &self.log_retention)
             .field("file_retention", &self.file_retention)
             .finish_non_exhaustive()

@@ -1,6 +1,9 @@
 //! Users' SQL, fenced: one statement, that only reads, within limits of time, memory, rows and bytes.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use deltalake::datafusion::{
     execution::context::SQLOptions,
@@ -8,8 +11,9 @@ use deltalake::datafusion::{
 };
 use futures::TryStreamExt;
 use serde_json::Value;
+use tokio::runtime::Handle;
 
-use crate::{Inner, cells, error::LakeError};
+use crate::{Inner, cells, error::LakeError, statement, threads::AbortOnDrop};
 
 /// A result: cells in the order of `columns`.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,24 +57,27 @@ impl ColumnKind {
     }
 }
 
-impl Inner {
-    pub(crate) async fn sql(&self, sql: &str) -> Result<QueryResult, LakeError> {
-        let limits = &self.options.sql;
-        if sql.len() > limits.max_sql_bytes {
-            return Err(LakeError::Refused {
-                reason: format!("the statement has {} bytes, more than {}", sql.len(), limits.max_sql_bytes),
-            });
-        }
-        let begun = Instant::now();
-        let answer = async {
-            let _permit = self.running_sql.acquire().await.map_err(|_| LakeError::Closed)?;
-            self.answer(sql).await
-        };
-        let mut result = tokio::time::timeout(limits.timeout, answer).await.map_err(|_| LakeError::Timeout { after: limits.timeout })??;
-        result.elapsed = begun.elapsed();
-        Ok(result)
-    }
+/// Answers on `threads`, and waits for it elsewhere.
+pub(crate) async fn sql(inner: Arc<Inner>, sql: String, threads: Handle) -> Result<QueryResult, LakeError> {
+    let limits = inner.options.sql;
+    statement::check_size(&sql, limits.max_sql_bytes)?;
+    let begun = Instant::now();
+    let answer = async {
+        let permit = Arc::clone(&inner.running_sql).acquire_owned().await.map_err(|_| LakeError::Closed)?;
+        let answering = threads.spawn(async move {
+            let answer = inner.answer(&sql).await;
+            // Goes with the task: what has been given up may still be computing.
+            drop(permit);
+            answer
+        });
+        AbortOnDrop(answering).await?
+    };
+    let mut result = tokio::time::timeout(limits.timeout, answer).await.map_err(|_| LakeError::Timeout { after: limits.timeout })??;
+    result.elapsed = begun.elapsed();
+    Ok(result)
+}
 
+impl Inner {
     async fn answer(&self, sql: &str) -> Result<QueryResult, LakeError> {
         let session = self.sessions.for_user(&self.views())?;
         let plan = read_only_plan(&session, sql).await?;

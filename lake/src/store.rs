@@ -113,7 +113,7 @@ impl TableStore {
         }
         let seconds = |period: Duration| Some(format!("interval {} seconds", period.as_secs()));
         builder
-            .with_configuration_property(TableProperty::CheckpointInterval, Some("50"))
+            .with_configuration_property(TableProperty::CheckpointInterval, Some(options.checkpoint_every.max(1).to_string()))
             .with_configuration_property(TableProperty::EnableExpiredLogCleanup, Some("true"))
             .with_configuration_property(TableProperty::LogRetentionDuration, seconds(options.log_retention))
             .with_configuration_property(TableProperty::DeletedFileRetentionDuration, seconds(options.file_retention))

@@ -36,9 +36,11 @@ async fn rows_are_seen_when_pushed_after_the_commit_and_after_a_restart() {
 async fn every_new_file_and_folder_has_been_synced_when_commit_returns() {
     let root = tempfile::tempdir().unwrap();
     let root = root.path().canonicalize().unwrap();
-    let lake = open(&root).await;
+    let mut options = LakeOptions::new(&root);
+    options.checkpoint_every = 6;
+    let lake = Lake::open(options).await.unwrap();
     let before = files_below(&root);
-    for seq in 1..=60 {
+    for seq in 1..=8 {
         lake.push(one_of_each(1, seq));
         let held = files_below(&root);
         let report = lake.commit().await.unwrap();
