@@ -177,7 +177,7 @@ impl Number {
         match self {
             Self::Unsigned(value) => Some(value),
             Self::Signed(value) => u64::try_from(value).ok(),
-            Self::Float(value) if value >= 0.0 && value < 18_446_744_073_709_551_616.0 && value.fract() == 0.0 => Some(value as u64),
+            Self::Float(value) if (0.0..18_446_744_073_709_551_616.0).contains(&value) && value.fract() == 0.0 => Some(value as u64),
             Self::Float(_) => None,
         }
     }
@@ -404,7 +404,7 @@ mod tests {
 
     #[test]
     fn each_word_order_gives_the_same_number_from_its_own_layout() {
-        let pi = 3.141_592_7_f32;
+        let pi = std::f32::consts::PI;
         let layouts = [
             (WordOrder::Abcd, [0x4049, 0x0fdb]),
             (WordOrder::Dcba, [0xdb0f, 0x4940]),

@@ -81,8 +81,7 @@ impl Pipeline {
         };
         let asset = self.registry.senders[sender as usize].asset;
         for bad in &sample.bad {
-            let loss = self.loss_at(asset, bad.signal, bad.reason, bad.count, (at, at), &bad.detail);
-            self.out.ledger.book(loss);
+            self.book(asset, bad, (at, at));
         }
         for &(signal, value) in &sample.readings {
             self.reading(now, signal, Point { at, value, quality: Quality::Good, time_quality });
@@ -90,7 +89,7 @@ impl Pipeline {
         let taken = sample.readings.len() as u64;
         self.totals.readings = self.totals.readings.saturating_add(taken);
         if in_order {
-            self.machine(now, asset, sample, at, time_quality, new_session);
+            self.machine(now, asset, sample, (at, time_quality), new_session);
         }
         taken
     }
@@ -124,7 +123,7 @@ impl Pipeline {
         }
     }
 
-    fn machine(&mut self, now: Now, asset: u32, sample: &Sample, at: Timestamp, time_quality: TimeQuality, new_session: bool) {
+    fn machine(&mut self, now: Now, asset: u32, sample: &Sample, (at, time_quality): (Timestamp, TimeQuality), new_session: bool) {
         let since = match (sample.since, sample.elapsed_us) {
             (Some(since), _) if time_quality == TimeQuality::Synced => Since::At(since),
             (_, Some(elapsed)) => Since::Elapsed(at.plus_micros(-elapsed)),
@@ -183,28 +182,28 @@ impl Pipeline {
 
     /// Books a gap that can no longer be filled: so many readings of each signal.
     pub(super) fn book_gap(&mut self, asset: u32, gap: &Gap) {
-        let (range, detail) = ((gap.from, gap.to), gap.detail());
+        let bad = |signal, count| Bad { signal, reason: LossReason::SequenceGap, count, detail: gap.detail() };
         for signal in &gap.signals {
-            let loss = self.loss_at(asset, Some(*signal), LossReason::SequenceGap, gap.messages(), range, &detail);
-            self.out.ledger.book(loss);
+            self.book(asset, &bad(Some(*signal), gap.messages()), (gap.from, gap.to));
         }
         if gap.signals.is_empty() {
-            let loss = self.loss_at(asset, None, LossReason::SequenceGap, 0, range, &detail);
-            self.out.ledger.book(loss);
+            self.book(asset, &bad(None, 0), (gap.from, gap.to));
         }
     }
 
-    pub(super) fn loss_at(
-        &self,
-        asset: u32,
-        signal: Option<u32>,
-        reason: LossReason,
-        count: u64,
-        range: (Timestamp, Timestamp),
-        detail: &str,
-    ) -> Loss {
-        let signal = signal.map(|id| self.registry.signals[id as usize].name.clone());
-        Loss { asset: Some(self.registry.path(asset)), signal, reason, count, from: range.0, to: range.1, detail: ledger::clip(detail) }
+    /// Books what a machine's message or poll could not give.
+    pub(super) fn book(&mut self, asset: u32, bad: &Bad, (from, to): (Timestamp, Timestamp)) {
+        let signal = bad.signal.map(|id| self.registry.signals[id as usize].name.clone());
+        let detail = ledger::clip(&bad.detail);
+        self.out.ledger.book(Loss {
+            asset: Some(self.registry.path(asset)),
+            signal,
+            reason: bad.reason,
+            count: bad.count,
+            from,
+            to,
+            detail,
+        });
     }
 
     /// The event time of a sample, and how far it can be trusted. A stamp of a clock that was never set, or that runs ahead of ours by more

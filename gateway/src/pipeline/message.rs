@@ -6,7 +6,11 @@ use std::collections::HashMap;
 
 use protocol::{Loss, LossReason, MachineState, SignalName};
 
-use super::{Pipeline, intake::Sample, registry::Sender};
+use super::{
+    Pipeline,
+    intake::{Bad, Sample},
+    registry::Sender,
+};
 use crate::{
     clock::Now,
     config::{Fields, Payload, SourceId, Topic},
@@ -95,8 +99,8 @@ impl Pipeline {
             Err(detail) => {
                 self.source_error(source, &format!("{topic}: {detail}"));
                 let asset = self.registry.senders[route.sender as usize].asset;
-                let loss = self.loss_at(asset, route.signal, LossReason::Malformed, 1, (now.wall, now.wall), &format!("{topic}: {detail}"));
-                self.out.ledger.book(loss);
+                let bad = Bad { signal: route.signal, reason: LossReason::Malformed, count: 1, detail: format!("{topic}: {detail}") };
+                self.book(asset, &bad, (now.wall, now.wall));
             }
         }
         self.sample = sample;
