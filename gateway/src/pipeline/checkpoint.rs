@@ -95,7 +95,14 @@ impl Pipeline {
         let until = snapshot.committed_at.plus_micros(snapshot.interval_us);
         for sender in &mut registry.senders {
             sender.tracker.rebase(now.mono_us);
-            sender.missing_before = (!snapshot.clean).then_some(until);
+            if !snapshot.clean {
+                sender.missing_before = Some(until);
+                // What a kill took came in after the commit. A sender whose clock does not agree with ours keeps its own.
+                sender.last_at = sender.last_at.map(|last| {
+                    let agrees = snapshot.committed_at.micros_since(last).abs() <= snapshot.interval_us;
+                    if agrees { last.max(snapshot.committed_at) } else { last }
+                });
+            }
         }
         for asset in &mut registry.assets {
             asset.machine.rebase(now.mono_us);

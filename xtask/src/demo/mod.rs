@@ -288,7 +288,8 @@ fn account(rest: &Rest, truth: &[books::Truth]) -> Result<BTreeMap<String, Store
 /// and be no longer than the durability interval.
 fn check_loss_ranges(rest: &Rest, killed: &Killed, interval_s: f64) -> Result<Vec<String>> {
     let rows = rest.sql(&format!(
-        "SELECT asset, reason, \"count\", arrow_cast(from_time, 'Int64') / 1e6, arrow_cast(to_time, 'Int64') / 1e6 FROM losses WHERE gateway = '{}'",
+        "SELECT asset, reason, \"count\", arrow_cast(from_time, 'Int64') / 1e6, arrow_cast(to_time, 'Int64') / 1e6 FROM losses \
+         WHERE gateway = '{}' AND reason IN ('power_cut', 'sequence_gap')",
         killed.gateway
     ))?;
     let mut faults = Vec::new();
