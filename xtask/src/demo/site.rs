@@ -272,6 +272,7 @@ hysteresis = 2.0
 [[detector]]
 kind = "ewma"
 signal = "vibration_velocity"
+warm_up = 20
 
 [[detector]]
 kind = "flat_line"
