@@ -101,6 +101,8 @@ pub struct App {
     pub board: Arc<Board>,
     /// Where plain MQTT is served, if it is.
     pub broker_listen: Option<SocketAddr>,
+    /// Where MQTT over TLS is served, if it is.
+    pub broker_tls_listen: Option<SocketAddr>,
     /// Where the status page is served, if it is.
     pub status_listen: Option<SocketAddr>,
     shutdown: Arc<Shutdown>,
@@ -170,9 +172,11 @@ impl App {
         let (broker, sources) = start_sources(&config, &tuning, &feeds, boot_id)?;
         notify::spawn_watchdog(Arc::clone(&board));
         let broker_listen = broker.as_ref().and_then(|broker| broker.listen);
+        let broker_tls_listen = broker.as_ref().and_then(|broker| broker.tls_listen);
         Ok(Self {
             board,
             broker_listen,
+            broker_tls_listen,
             status_listen,
             shutdown,
             store,

@@ -85,7 +85,7 @@ pub struct BrokerTls {
     pub listen: SocketAddr,
     pub certificate: PathBuf,
     pub key: PathBuf,
-    /// With it, clients must show a certificate of this CA.
+    /// Clients must show a certificate of this CA. Always there: the broker serves TLS with client certificates or not at all.
     pub client_ca: Option<PathBuf>,
 }
 

@@ -197,9 +197,9 @@ fn broker(section: Section<'_>) -> Broker {
     };
     let (certificate, key, client_ca) = (section.path("certificate"), section.path("key"), section.path("client_ca"));
     let tls = match (tls_listen, certificate, key) {
-        (Some(listen), Some(certificate), Some(key)) => Some(BrokerTls { listen, certificate, key, client_ca }),
+        (Some(listen), Some(certificate), Some(key)) if client_ca.is_some() => Some(BrokerTls { listen, certificate, key, client_ca }),
         (Some(_), ..) => {
-            section.problem("tls_listen", "needs certificate and key");
+            section.problem("tls_listen", "needs certificate, key and client_ca");
             None
         }
         (None, None, None) if client_ca.is_none() => None,

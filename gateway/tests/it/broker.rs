@@ -4,6 +4,7 @@ use gateway::{app::Tuning, inbox::LaneLimits};
 use protocol::LossReason;
 
 use crate::{
+    fake_collector::Pki,
     fixture::{BROKER, Fixture, JSON_TOPIC, QUICK, broker_of, drained, eventually, source},
     publisher::{Publisher, numbered, padded, sequenced},
 };
@@ -105,6 +106,33 @@ async fn only_listed_users_may_publish() {
     assert!(Publisher::with_login("a", broker, "press", "s3cret").is_admitted().await);
     assert!(!Publisher::with_login("b", broker, "press", "wrong").is_admitted().await);
     assert!(!Publisher::new("c", broker).is_admitted().await);
+    app.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_tls_only_a_client_with_a_certificate_of_the_ca_publishes() {
+    let fixture = Fixture::with_collector().await;
+    let machines = Pki::new();
+    let path = |name: &str| fixture.dir.path().join(name);
+    let (certificate, key) = machines.leaf("broker");
+    std::fs::write(path("broker.crt"), certificate).unwrap();
+    std::fs::write(path("broker.key"), key.serialize_pem()).unwrap();
+    std::fs::write(path("machines.crt"), machines.ca_pem()).unwrap();
+    let broker = format!(
+        "[broker]\ntls_listen = \"127.0.0.1:0\"\ncertificate = {:?}\nkey = {:?}\nclient_ca = {:?}\n",
+        path("broker.crt"),
+        path("broker.key"),
+        path("machines.crt")
+    );
+    let app = fixture.start(&format!("{broker}{JSON_TOPIC}{QUICK}")).await;
+    let address = app.broker_tls_listen.unwrap();
+    assert!(!Publisher::over_tls("nobody", address, &machines, None).is_admitted().await);
+    let stranger = Pki::new();
+    assert!(!Publisher::over_tls("stranger", address, &machines, Some(stranger.leaf("press-1"))).is_admitted().await);
+    let mut machine = Publisher::over_tls("press-1", address, &machines, Some(machines.leaf("press-1")));
+    assert_eq!(machine.publish(numbered(100)).await, 100);
+    drained(&app).await;
+    assert_eq!(fixture.collector().taken().readings(), 100);
     app.stop().await.unwrap();
 }
 

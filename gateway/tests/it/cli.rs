@@ -56,6 +56,18 @@ fn the_printed_schema_is_a_configuration_that_works() {
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
 }
 
+#[test]
+fn the_unit_file_is_accepted_by_systemd() {
+    let unit = concat!(env!("CARGO_MANIFEST_DIR"), "/../systemd/millrace-gateway.service");
+    let output = Command::new("systemd-analyze").args(["verify", "--man=no", unit]).output();
+    let output = output.expect("this test needs systemd-analyze: apt-get install -y systemd (cargo xtask test does that)");
+    let complaints = text(&output.stderr);
+    // The binary is only there after an installation.
+    let about_unit: Vec<&str> =
+        complaints.lines().filter(|line| line.contains("millrace-gateway") && !line.contains("is not executable")).collect();
+    assert!(about_unit.is_empty(), "{about_unit:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_spool_of_a_stopped_gateway_can_be_read() {
     let fixture = Fixture::with_collector().await;

@@ -118,7 +118,8 @@ impl Pki {
         &self.issuer
     }
 
-    fn leaf(&self, name: &str) -> (String, KeyPair) {
+    /// PEM of a certificate for `name` on 127.0.0.1, and its key.
+    pub fn leaf(&self, name: &str) -> (String, KeyPair) {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
         params.subject_alt_names = vec![SanType::IpAddress([127, 0, 0, 1].into())];

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use rumqttc::{AsyncClient, Event, EventLoop, Incoming, MqttOptions, QoS};
 use tokio::time::timeout;
 
-use crate::fixture::PATIENCE;
+use crate::{fake_collector::Pki, fixture::PATIENCE};
 
 pub struct Publisher {
     client: AsyncClient,
@@ -23,6 +23,16 @@ impl Publisher {
     pub fn with_login(id: &str, broker: SocketAddr, name: &str, password: &str) -> Self {
         let mut options = MqttOptions::new(id, broker.ip().to_string(), broker.port());
         options.set_credentials(name, password);
+        let (client, events) = AsyncClient::new(options, 10);
+        Self { client, events }
+    }
+
+    /// Over TLS, trusting `ca`, with a certificate if there is one.
+    pub fn over_tls(id: &str, broker: SocketAddr, ca: &Pki, identity: Option<(String, rcgen::KeyPair)>) -> Self {
+        let mut options = MqttOptions::new(id, broker.ip().to_string(), broker.port());
+        options.set_max_packet_size(1 << 20, 1 << 20);
+        let client_auth = identity.map(|(certificate, key)| (certificate.into_bytes(), key.serialize_pem().into_bytes()));
+        options.set_transport(rumqttc::Transport::tls(ca.ca_pem().as_bytes().to_vec(), client_auth, None));
         let (client, events) = AsyncClient::new(options, 10);
         Self { client, events }
     }

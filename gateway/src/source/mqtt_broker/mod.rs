@@ -89,6 +89,8 @@ pub struct Broker {
     finish: Arc<AtomicBool>,
     /// Where plain MQTT is served (with the port that the system chose, if it was left to it).
     pub listen: Option<SocketAddr>,
+    /// Where MQTT over TLS is served.
+    pub tls_listen: Option<SocketAddr>,
 }
 
 /// Starts router, link and servers, in this order, so that no message can come in before the link reads.
@@ -120,7 +122,7 @@ pub fn start(settings: Settings, feed: Feed) -> Result<Broker, BrokerError> {
 
     let guard = Guard { codec: V4, flow: Arc::clone(&flow), feed: feed.clone() };
     let mut servers = Vec::new();
-    let mut listen = None;
+    let (mut listen, mut tls_listen) = (None, None);
     if let Some(address) = broker.listen {
         let address = server::resolve(address)?;
         listen = Some(address);
@@ -131,11 +133,12 @@ pub fn start(settings: Settings, feed: Feed) -> Result<Broker, BrokerError> {
     }
     if let Some(tls) = &broker.tls {
         let address = server::resolve(tls.listen)?;
+        tls_listen = Some(address);
         let settings = server_settings("mqtts", address, Some(tls), &broker, &feed);
         let serve = move |settings| async move { report(rumqttd::Server::new(settings, router_tx, guard).start(LinkType::Remote).await) };
         servers.push(server::spawn(settings, serve, &feed)?);
     }
-    Ok(Broker { servers, link, flow, finish, listen })
+    Ok(Broker { servers, link, flow, finish, listen, tls_listen })
 }
 
 impl Broker {
