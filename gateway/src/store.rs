@@ -28,7 +28,7 @@ impl Store {
     /// [`SpoolError`]: it can't be opened at all (it mends itself where it can; see `spool`).
     pub fn open(data_dir: &Path, options: Options) -> Result<(Self, OpenReport), SpoolError> {
         let directory = data_dir.join(DIRECTORY);
-        let (spool, report) = Spool::open(&directory, options.clone())?;
+        let (spool, report) = Spool::open(&directory, options)?;
         Ok((Self { directory, options, current: Mutex::new(Some(Arc::new(spool))) }, report))
     }
 
@@ -45,7 +45,7 @@ impl Store {
         if !self.close(patience) {
             return Ok(None);
         }
-        let (spool, report) = Spool::open(&self.directory, self.options.clone())?;
+        let (spool, report) = Spool::open(&self.directory, self.options)?;
         *self.lock() = Some(Arc::new(spool));
         Ok(Some(report))
     }

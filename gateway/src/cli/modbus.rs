@@ -81,7 +81,7 @@ async fn scan(address: &str, units: std::ops::RangeInclusive<u8>, patience: Dura
         let mut connection = modbus::connect(address, unit, patience).await?;
         match modbus::read(&mut connection, block, patience).await {
             Outcome::Words(_) | Outcome::Bits(_) => println!("unit {unit:>3}: answers"),
-            Outcome::Exception(code) if matches!(code, 10 | 11) => continue,
+            Outcome::Exception(10 | 11) => continue,
             Outcome::Exception(code) => println!("unit {unit:>3}: answers with exception {code} ({})", exception_name(code)),
             Outcome::Timeout | Outcome::Broken(_) => continue,
         }

@@ -287,7 +287,7 @@ impl Uploader {
         let Some((client, _)) = &self.client else { return Answer::Wait(Wait::usual("no client".into())) };
         let url = format!("{}/v1/batches", self.parts.collector.url.trim_end_matches('/'));
         let request = client.post(url).header(reqwest::header::CONTENT_TYPE, BATCH_TYPE).body(body).send();
-        answer::read(request.await, |bytes| codec::decode_ack(bytes)).await
+        answer::read(request.await, codec::decode_ack).await
     }
 
     fn wait(&mut self, wait: Wait) -> Next {
