@@ -1,7 +1,11 @@
 //! From the spool to the collector: nothing is deleted before it is taken, nothing is taken twice, and a bad answer stops nothing for good.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use gateway::{
+    app::{App, Tuning},
+    shutdown::Shutdown,
+};
 use protocol::LossReason;
 
 use crate::{
@@ -172,6 +176,41 @@ async fn a_collector_that_takes_no_batch_of_this_version_costs_nothing() {
     refusing.store(false, std::sync::atomic::Ordering::SeqCst);
     drained(&app).await;
     assert_eq!(fixture.collector().taken().readings(), 10);
+    app.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_spool_stops_no_sampling_and_what_it_costs_is_counted() {
+    const MACHINES: usize = 20;
+    const SIGNALS: usize = 200;
+    let fixture = Fixture::with_collector().await;
+    fixture.collector().go_down();
+    let quick = "[window]\nlength = \"100ms\"\nallowed_lateness = \"100ms\"\nidle_grace = \"100ms\"\n";
+    let mut config = fixture.config(&format!("{BROKER}{JSON_TOPIC}{quick}"));
+    config.spool.max_bytes = 2 << 20;
+    config.limits.max_pending_records = 8_000;
+    let app = App::start(config, Tuning::default(), Arc::new(Shutdown::default())).await.unwrap();
+    let mut publisher = Publisher::new("press-1", broker_of(&app));
+    let board = app.board.clone();
+    let mut messages = 0;
+    let full = || board.view().losses.get("spool_full").is_some_and(|count| *count > 0);
+    while !full() && messages < 400 * MACHINES {
+        let round = (0..MACHINES).map(|machine| {
+            let fields: Vec<String> = (0..SIGNALS).map(|signal| format!("\"s{signal}\":{}", rand::random::<f64>())).collect();
+            (format!("plant1/press-shop/line1/press-{machine}/telemetry"), format!("{{{}}}", fields.join(",")).into_bytes())
+        });
+        publisher.publish(round.collect::<Vec<_>>()).await;
+        messages += MACHINES;
+    }
+    assert!(full(), "the spool never filled up");
+    fixture.collector().come_up().await;
+    drained(&app).await;
+    {
+        let taken = fixture.collector().taken();
+        let lost = taken.lost(LossReason::SpoolFull) + taken.lost(LossReason::QueueFull);
+        assert!(taken.lost(LossReason::SpoolFull) > 0);
+        assert_eq!(taken.readings() + lost, (messages * SIGNALS) as u64);
+    }
     app.stop().await.unwrap();
 }
 
