@@ -152,6 +152,28 @@ mod tests {
         assert!(matches!(slow.next().await, Next::Closed));
     }
 
+    #[tokio::test]
+    async fn of_a_flood_only_the_newest_go_out_and_the_rest_is_counted() {
+        let live = Live::new();
+        let mut subscription = live.subscribe();
+        let loss = protocol::Loss {
+            asset: None,
+            signal: None,
+            reason: protocol::LossReason::Unmatched,
+            count: 1,
+            from: protocol::Timestamp(0),
+            to: protocol::Timestamp(0),
+            detail: String::new(),
+        };
+        let records = (1..=MAX_RECORDS as u64 + 7).map(|seq| StampedRecord { seq, record: protocol::Record::Loss(loss.clone()) }).collect();
+        live.publish(LiveEvent::Records { gateway: GatewayId::new("g").unwrap(), records });
+        let Next::Event(skipped) = subscription.next().await else { panic!("an event") };
+        assert!(matches!(*skipped, LiveEvent::Skipped(7)));
+        let Next::Event(rest) = subscription.next().await else { panic!("an event") };
+        let LiveEvent::Records { records, .. } = &*rest else { panic!("records") };
+        assert_eq!((records.len(), records[0].seq), (MAX_RECORDS, 8));
+    }
+
     #[test]
     fn there_are_as_many_places_as_allowed_and_they_come_back() {
         let live = Live::new();

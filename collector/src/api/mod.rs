@@ -24,8 +24,6 @@ mod session;
 mod sql;
 mod ws;
 
-use std::sync::Arc;
-
 use axum::{
     Router,
     extract::{DefaultBodyLimit, Request},
@@ -33,7 +31,6 @@ use axum::{
     middleware::{from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
 };
-use tokio::sync::Semaphore;
 use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer};
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -48,13 +45,14 @@ pub use feed::run as run_feed;
 pub fn router(app: App) -> Router {
     let (routes, document) = described(&app);
     let max_body = app.config.api.max_body_bytes;
+    let longest = app.config.sql.timeout;
     routes
         .merge(SwaggerUi::new("/docs").url("/openapi.json", document))
         .method_not_allowed_fallback(async || Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not take that method"))
         .fallback(files)
         .layer(DefaultBodyLimit::max(max_body))
         .layer(CompressionLayer::new())
-        .layer(from_fn_with_state(Arc::new(Semaphore::new(guard::MAX_REQUESTS)), guard::limits))
+        .layer(from_fn_with_state(guard::Limits::new(longest), guard::limits))
         .layer(from_fn(guard::headers))
         .layer(CatchPanicLayer::custom(guard::panicked))
         .with_state(app)

@@ -130,7 +130,7 @@ impl Client {
                 },
                 _ = beat.tick() => {
                     beats = beats.wrapping_add(1);
-                    if beats % BEATS_PER_CHECK == 0 && matches!(auth::authenticate(&self.app.store, &self.key).await, Ok(None)) {
+                    if beats.is_multiple_of(BEATS_PER_CHECK) && matches!(auth::authenticate(&self.app.store, &self.key).await, Ok(None)) {
                         Err(Gone)
                     } else {
                         self.send("Heartbeat", json!({ "at": Utc(clock::now()) })).await

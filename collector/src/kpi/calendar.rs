@@ -55,7 +55,7 @@ impl Calendar {
         if rules.is_empty() {
             rules.push(ShiftRule { name: "day".into(), start: Time::midnight(), end: Time::midnight() });
         }
-        rules.sort_by(|a, b| a.start.cmp(&b.start));
+        rules.sort_by_key(|rule| rule.start);
         for (i, a) in rules.iter().enumerate() {
             for b in &rules[i + 1..] {
                 if a.name == b.name {

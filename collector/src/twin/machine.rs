@@ -139,6 +139,13 @@ impl Machine {
         oee
     }
 
+    /// Nothing heard in the shift is not the same as nothing made.
+    fn parts_of(&self, shift: &Shift) -> Option<PartsView> {
+        let heard = self.last_data.is_some_and(|at| at > shift.range.from);
+        let parts = self.parts.get(&shift.range.from).copied().or_else(|| heard.then(PartTally::default))?;
+        Some(PartsView { produced: parts.produced, rejected: parts.rejected })
+    }
+
     pub(super) fn view(&self, path: &protocol::AssetPath, now: Timestamp, online: bool, shift: Option<&Shift>) -> AssetView {
         let [site, area, line, machine] = path.parts().map(str::to_owned);
         let state = self.states.back();
@@ -168,10 +175,7 @@ impl Machine {
                 .collect(),
             shift: shift.map(|s| ShiftView { name: s.name.clone(), from: s.range.from.into(), to: s.range.to.into() }),
             oee: shift.map(|s| self.oee(s, now)),
-            parts: shift.map(|s| {
-                let parts = self.parts.get(&s.range.from).copied().unwrap_or_default();
-                PartsView { produced: parts.produced, rejected: parts.rejected }
-            }),
+            parts: shift.and_then(|s| self.parts_of(s)),
             last_anomaly: self.last_anomaly.as_ref().map(AnomalyView::from),
         }
     }

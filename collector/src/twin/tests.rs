@@ -145,7 +145,7 @@ fn changes_come_once_and_going_stale_is_a_change() {
     let twin = twin(PRESS);
     let (version, all) = twin.changes(0, moment(0));
     assert_eq!(all.len(), 1, "a described machine is there before its first data");
-    assert!(all[0].stale && all[0].state.is_none() && all[0].oee.as_ref().unwrap().oee.is_none());
+    assert!(all[0].stale && all[0].state.is_none() && all[0].parts.is_none() && all[0].oee.as_ref().unwrap().oee.is_none());
     apply(&twin, 1, vec![window(-4, 1.0)]);
     let (version, changed) = twin.changes(version, moment(1));
     assert_eq!(changed.len(), 1);
