@@ -1,4 +1,5 @@
-//! What a client is told when its request fails: an RFC 9457 problem document.
+//! What a gateway is told when its request fails: an RFC 9457 problem document. (`api::problem` is the one for people and programs, which
+//! lists fields and speaks of keys.)
 //!
 //! Invariant: `detail` is written for the client; what only the operator may know goes to the log.
 

@@ -28,7 +28,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
 };
 use tokio_rustls::server::TlsStream;
-use tower::Layer;
+use tower::{Layer, limit::ConcurrencyLimitLayer};
 
 use crate::{
     config::{UplinkConfig, advertised_host},
@@ -39,6 +39,7 @@ use crate::{
     problem::Problem,
 };
 
+const CONCURRENT_ENROLLMENTS: usize = 8;
 const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(10);
 const HEADER_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -95,10 +96,12 @@ pub fn tls(pki: &Pki, uplink: &UplinkConfig, now: Timestamp) -> Result<Arc<Serve
 
 /// The routes.
 pub fn router(ingest: Ingest, enroll: Enroll) -> Router {
+    // Anyone may ask here, and each request costs a signature check.
+    let strangers = ConcurrencyLimitLayer::new(CONCURRENT_ENROLLMENTS);
     Router::new()
         // The handler caps the body itself, after it knows who sends.
         .route("/v1/batches", post(ingest::post_batch).layer(DefaultBodyLimit::disable()).with_state(ingest))
-        .route("/v1/enroll", post(enroll::post_enroll).layer(DefaultBodyLimit::max(enroll::MAX_BODY_BYTES)).with_state(enroll))
+        .route("/v1/enroll", post(enroll::post_enroll).layer((DefaultBodyLimit::max(enroll::MAX_BODY_BYTES), strangers)).with_state(enroll))
         .route("/health", get(async || "ok\n"))
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "There is nothing here", "gateways use /v1/batches and /v1/enroll"))
         .layer(tower_http::catch_panic::CatchPanicLayer::new())

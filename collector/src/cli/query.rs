@@ -5,6 +5,8 @@
 use std::{
     fs::File,
     io::{BufWriter, Write},
+    os::unix::fs::MetadataExt,
+    path::Path,
     time::Duration,
 };
 
@@ -70,9 +72,9 @@ pub(super) async fn export(config: Config, args: &ExportArgs) -> Result<(), Comm
 }
 
 pub(super) async fn compact(config: &Config) -> Result<(), CommandError> {
-    let _lock = lock::take(&config.data_dir).map_err(|error| match error {
-        LockError::Taken { .. } => CommandError::Failed("a server runs on this data, and merges small files by itself"),
-        error => error.into(),
+    let _lock = take_files(config).map_err(|error| match error {
+        CommandError::Lock(LockError::Taken { .. }) => CommandError::Failed("a server runs on this data, and merges small files by itself"),
+        error => error,
     })?;
     let lake = lake::Lake::open(app::lake_options(config)).await?;
     lake.compact().await?;
@@ -83,8 +85,9 @@ async fn ask(config: Config, statement: &str, server: &ServerArgs, max_rows: Opt
     if let Some(url) = &server.url {
         return ask_server(url, &config, statement, server).await;
     }
-    match lock::take(&config.data_dir) {
+    match take_files(&config) {
         Ok(_lock) => ask_files(config, statement, max_rows).await,
+        Err(error @ (CommandError::Usage(_) | CommandError::Start(_))) => Err(error),
         // Also if the files are another user's: then only the server can answer.
         Err(_) => {
             let scheme = if config.api.tls.is_some() { "https" } else { "http" };
@@ -95,6 +98,25 @@ async fn ask(config: Config, statement: &str, server: &ServerArgs, max_rows: Opt
             ask_server(&format!("{scheme}://{address}"), &config, statement, server).await
         }
     }
+}
+
+/// The lock, if the files are this user's: what another user wrote among them (root above all), the server could not open any more.
+fn take_files(config: &Config) -> Result<File, CommandError> {
+    let owner = |path: &Path| std::fs::metadata(path).map(|metadata| metadata.uid());
+    let dir = &config.data_dir;
+    let file_error = |source| CommandError::File { path: dir.clone(), source };
+    let (files, own) = (owner(dir).map_err(file_error)?, owner(Path::new("/proc/self")).map_err(file_error)?);
+    if !config.in_data_dir("collector.db").exists() {
+        return Err(app::StartError::NotInitialised { path: dir.clone() }.into());
+    }
+    let lock = lock::take(dir)?;
+    if files != own {
+        return Err(CommandError::Usage(format!(
+            "no server runs, and {} is user {files}'s: run this as that user, `sudo -u '#{files}' millrace-collector …`",
+            dir.display()
+        )));
+    }
+    Ok(lock)
 }
 
 /// Rows in the journal are seen too. The caller holds the lock.

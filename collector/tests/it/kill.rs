@@ -6,6 +6,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
+use collector::auth::Role;
 use protocol::Ack;
 
 use crate::plant::{Gateway, Site, stored};
@@ -14,30 +15,37 @@ use crate::plant::{Gateway, Site, stored};
 struct Server {
     child: Child,
     uplink: SocketAddr,
+    api: SocketAddr,
 }
 
 impl Server {
     /// Starts it and waits until it says that it is ready. Its log goes on being read, so that it never blocks on it.
     fn start(site: &Site) -> Self {
+        Self::start_with(site, &[])
+    }
+
+    fn start_with(site: &Site, env: &[(&str, &str)]) -> Self {
         let config = site.dir.path().join("collector.toml");
         std::fs::write(&config, site.config_text()).expect("written");
         let mut child = Command::new(env!("CARGO_BIN_EXE_millrace-collector"))
             .args(["run", "--log-format", "json", "--config"])
             .arg(&config)
             .env("RUST_LOG", "info")
+            .envs(env.iter().copied())
             .stderr(Stdio::piped())
             .spawn()
             .expect("started");
         let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
-        let uplink = loop {
+        let (uplink, api) = loop {
             let Some(Ok(line)) = lines.next() else { panic!("it ended before it was ready: {:?}", child.wait()) };
             let Ok(event) = serde_json::from_str::<serde_json::Value>(&line) else { panic!("no JSON: {line}") };
             if event["message"] == "collector ready" {
-                break event["uplink"].as_str().expect("an address").parse().expect("an address");
+                let address = |name: &str| event[name].as_str().expect("an address").parse().expect("an address");
+                break (address("uplink"), address("api"));
             }
         };
         std::thread::spawn(move || lines.for_each(drop));
-        Self { child, uplink }
+        Self { child, uplink, api }
     }
 
     fn kill(mut self) {
@@ -112,4 +120,60 @@ async fn after_sigkill_between_acknowledgements_every_acknowledged_row_is_there_
     assert_eq!(stored(&collector, &gateway.name).await, (acked, acked));
     assert_eq!(crate::plant::number(&collector, "SELECT count(*) FROM losses").await, 0);
     collector.stop().await;
+}
+
+#[tokio::test]
+async fn the_service_manager_is_told_and_the_watchdog_is_fed_while_batches_flow() {
+    let site = Site::new("").await;
+    let socket = site.dir.path().join("notify");
+    let listener = std::os::unix::net::UnixDatagram::bind(&socket).expect("bound");
+    listener.set_read_timeout(Some(crate::plant::PATIENCE)).expect("set");
+    let told = |expected: &str| {
+        let mut buffer = [0; 256];
+        loop {
+            let length = listener.recv(&mut buffer).unwrap_or_else(|error| panic!("{expected} was not told: {error}"));
+            if String::from_utf8_lossy(&buffer[..length]).contains(expected) {
+                return;
+            }
+        }
+    };
+    let path = socket.to_str().expect("UTF-8");
+    let server = Server::start_with(&site, &[("NOTIFY_SOCKET", path), ("WATCHDOG_USEC", "1500000")]);
+    told("READY=1");
+    told("WATCHDOG=1");
+    told("WATCHDOG=1");
+    assert_eq!(server.terminate(), Some(0));
+    told("STOPPING=1");
+}
+
+#[tokio::test]
+async fn sql_asks_the_running_server_and_needs_a_key_for_it() {
+    let site = Site::new("").await;
+    let key = collector::auth::new_key();
+    let store = site.store().await;
+    store.insert_key("reader", Role::Operator, &collector::auth::hash(&key), collector::clock::now()).await.expect("made");
+    store.close().await;
+    let server = Server::start(&site);
+    let gateway = site.gateway("press-gw1", server.uplink.port()).await;
+    assert_eq!(gateway.send(1, 3).await.acked(), Ack::Stored);
+    let (config, url) = (site.dir.path().join("collector.toml"), format!("http://{}", server.api));
+    let ask = |key: Option<&str>, url: Option<&str>| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_millrace-collector"));
+        command.args(["sql", "SELECT sum(count) AS n FROM window_summaries", "--format", "csv", "--config"]).arg(&config);
+        command.args(url.iter().flat_map(|url| ["--url", url])).env_remove("MILLRACE_KEY");
+        let output = command.envs(key.map(|key| ("MILLRACE_KEY", key))).output().expect("ran");
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, said, complained) = ask(Some(&key), Some(&url));
+    assert_eq!((code, said.as_str()), (Some(0), "n\r\n30\r\n"), "{complained}");
+    let (code, _, complained) = ask(None, None);
+    assert_eq!(code, Some(64), "the files are the server's: {complained}");
+    assert!(complained.contains("MILLRACE_KEY"), "{complained}");
+    let wrong = format!("mk_{}", "0".repeat(64));
+    let (code, _, complained) = ask(Some(&wrong), Some(&url));
+    assert_eq!(code, Some(1));
+    assert!(complained.contains("401"), "{complained}");
+    assert_eq!(server.terminate(), Some(0));
+    let (code, said, complained) = ask(None, None);
+    assert_eq!((code, said.as_str()), (Some(0), "n\r\n30\r\n"), "now the files answer: {complained}");
 }
