@@ -68,6 +68,21 @@ fn durable(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// How long a start takes with much in the spool: each entry is read and checked.
+fn open_full(_: &mut Criterion) {
+    let root = dir();
+    let spool = open(root.path());
+    let entries: Vec<&[u8]> = vec![&ENTRY; 640];
+    while spool.bytes_held() < 100 << 20 {
+        spool.append(&entries, Some(b"checkpoint")).expect("room");
+    }
+    let (held, on_disk) = (spool.bytes_held() >> 20, spool.bytes_on_disk() >> 20);
+    drop(spool);
+    let started = Instant::now();
+    let spool = open(root.path());
+    println!("open with {held} MiB in {} entries ({on_disk} MiB on disk): {:.2?}", spool.len(), started.elapsed());
+}
+
 /// Time for `rounds` times `threads` appends, each thread on its own.
 fn many_threads(spool: &Spool, threads: u64, rounds: u64) -> Duration {
     let left = AtomicU64::new(threads * rounds);
@@ -84,5 +99,5 @@ fn many_threads(spool: &Spool, threads: u64, rounds: u64) -> Duration {
     started.elapsed()
 }
 
-criterion_group!(benches, durable);
+criterion_group!(benches, durable, open_full);
 criterion_main!(benches);

@@ -60,3 +60,10 @@ pub enum DecodeError {
     #[error(transparent)]
     Id(#[from] IdError),
 }
+
+impl DecodeError {
+    /// True if the input may be well-formed but is over one of the limits.
+    pub fn is_too_large(&self) -> bool {
+        matches!(self, Self::EncodedTooLarge { .. } | Self::TooManyRows { .. } | Self::DecodedTooLarge { .. })
+    }
+}

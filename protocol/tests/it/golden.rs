@@ -93,7 +93,7 @@ fn check(name: &str, bytes: &[u8]) -> Vec<u8> {
     };
     let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
     let golden: Vec<u8> = digits.chunks(2).map(|d| u8::from_str_radix(std::str::from_utf8(d).unwrap(), 16).unwrap()).collect();
-    assert_eq!(bytes, golden, "the encoding changed: raise the version and add a file, do not change this one ({name})");
+    assert_eq!(bytes, golden, "{name}: encoded otherwise now. A change of the format raises the version and adds a file; this one stays");
     golden
 }
 

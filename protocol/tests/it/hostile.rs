@@ -94,6 +94,7 @@ fn caps_hold_on_both_sides() {
     assert!(matches!(decode_batch(&frame, &decoded), Err(DecodeError::DecodedTooLarge { max: 50_000, .. })));
     let encoded = Limits { max_encoded_bytes: frame.len() - 1, ..limits };
     assert!(matches!(decode_batch(&frame, &encoded), Err(DecodeError::EncodedTooLarge { .. })));
+    assert!([rows, decoded, encoded].iter().all(|limits| decode_batch(&frame, limits).unwrap_err().is_too_large()));
 
     let Record::Window(window) = plant::batch(1, &windows[..1]).records.remove(0).record else { panic!("a window") };
     let too_many = vec![Record::Window(window); limits.max_rows + 1];
