@@ -1,3 +1,5 @@
+//! What a configuration must refuse, and how it says so: all problems at once, each with its line.
+
 use std::{path::Path, time::Duration};
 
 use super::{Config, ConfigError, EXAMPLE, Problem};

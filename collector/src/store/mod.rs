@@ -83,7 +83,13 @@ impl Store {
 
     async fn migrated(self) -> Result<Self, StoreError> {
         // Listed by hand: `sqlx::migrate!` would compile SQLite a second time, for the compiler's side.
-        let first = Migration::new(1, "relations".into(), MigrationType::Simple, include_str!("migrations/0001_relations.sql").into_sql_str(), false);
+        let first = Migration::new(
+            1,
+            "relations".into(),
+            MigrationType::Simple,
+            include_str!("migrations/0001_relations.sql").into_sql_str(),
+            false,
+        );
         Migrator::with_migrations(vec![first]).run(&self.pool).await?;
         Ok(self)
     }

@@ -1,3 +1,5 @@
+//! The twin against late, repeated and missing news, and over the change of a shift.
+
 use std::path::Path;
 
 use protocol::{MachineState, PartCount, Quality, SignalName, StateChange, TimeQuality, WindowSummary};

@@ -1,3 +1,5 @@
+//! What a configuration must refuse, and how it says so: all problems at once, each with its line and advice.
+
 use std::path::Path;
 
 use protocol::{MachineState, Severity};

@@ -1,3 +1,5 @@
+//! Each detector on the excursion it is for, and on the noise it must not report.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! States and counters: wraps and resets removed, nothing counted twice.
+
 use super::*;
 
 const S: i64 = 1_000_000;

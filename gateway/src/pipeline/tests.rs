@@ -1,3 +1,5 @@
+//! The pipeline as a whole: made = summarised + lost + duplicates, across faults, kills and any order.
+
 mod faults;
 mod flow;
 mod identity;

@@ -1,3 +1,5 @@
+//! Worked examples of the standards, and the properties that hold for any plant: one cause an instant, losses that fill planned time.
+
 use proptest::prelude::*;
 use serde_json::json;
 
