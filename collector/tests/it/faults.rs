@@ -21,10 +21,9 @@ async fn a_garbage_batch_is_refused_and_kept_and_the_next_one_is_taken() {
     }
     let mut outside = gateway.batch(1, 3, 1);
     outside.records[2].seq = 9;
-    match codec::encode_batch(&outside) {
-        Ok(bytes) => assert_eq!(gateway.post(bytes).await.status, StatusCode::BAD_REQUEST),
-        // The codec may be the first to notice.
-        Err(_) => {}
+    // The codec may be the first to notice.
+    if let Ok(bytes) = codec::encode_batch(&outside) {
+        assert_eq!(gateway.post(bytes).await.status, StatusCode::BAD_REQUEST);
     }
     let kept = std::fs::read_dir(site.data_dir().join("quarantine")).expect("there").count();
     assert_eq!(kept, 2, "as many as are to be kept");

@@ -35,6 +35,7 @@ pub struct Gateway {
     pub id: String,
     pub file: PathBuf,
     pub status: SocketAddr,
+    mqtt: SocketAddr,
     token_file: PathBuf,
 }
 
@@ -113,10 +114,11 @@ impl Site {
         for (number, id) in plant.gateways().into_iter().enumerate() {
             let mqtt = SocketAddr::from(([127, 0, 0, 1], mqtt + number as u16));
             let status = free_port(0)?;
-            let file = site.folder.join(format!("{id}.toml"));
-            let polled = plant.machine.iter().filter(|m| m.gateway == id && m.link == "modbus");
-            fs::write(&file, gateway_toml(&site.folder, &id, mqtt, status, uplink, polled, site.durability_interval_s))?;
-            site.gateways.push(Gateway { token_file: site.folder.join(format!("{id}.token")), id, file, status });
+            let token_file = site.folder.join(format!("{id}.token"));
+            let gateway = Gateway { file: site.folder.join(format!("{id}.toml")), id, status, mqtt, token_file };
+            let polled = plant.machine.iter().filter(|m| m.gateway == gateway.id && m.link == "modbus");
+            fs::write(&gateway.file, gateway_toml(&site.folder, &gateway, uplink, polled, site.durability_interval_s))?;
+            site.gateways.push(gateway);
         }
         Ok(site)
     }
@@ -216,13 +218,12 @@ advertise = "https://localhost:{}"
 
 fn gateway_toml<'a>(
     folder: &Path,
-    id: &str,
-    mqtt: SocketAddr,
-    status: SocketAddr,
+    gateway: &Gateway,
     uplink: SocketAddr,
     polled: impl Iterator<Item = &'a Machine>,
     interval_s: f64,
 ) -> String {
+    let Gateway { id, mqtt, status, .. } = gateway;
     let mut text = format!(
         r#"# Written by `cargo xtask demo`.
 [gateway]
