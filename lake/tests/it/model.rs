@@ -131,7 +131,7 @@ async fn check(lake: &Lake, model: &Model) {
         let found = lake.parts(&asset(machine), whole).await.unwrap();
         assert_eq!(found.iter().map(|count| count.produced).sum::<u64>(), produced);
     }
-    for (number, _, mark) in lake.watermarks().into_iter().map(|(name, stream, mark)| (name, stream, mark)) {
+    for (number, _, mark) in lake.watermarks() {
         let known = (1..4).find(|candidate| gateway(*candidate) == number).unwrap();
         assert!(mark <= model.pushed[&known], "a mark above what was ever pushed");
     }
