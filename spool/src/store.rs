@@ -17,7 +17,7 @@ use std::{
     ops::RangeBounds,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crate::SpoolError;
@@ -33,18 +33,32 @@ pub(crate) struct Store {
     path: PathBuf,
 }
 
+/// How long the lock of a database may outlive whoever closed it: a child process that is just being started holds a copy of it until it
+/// runs its own program.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+
+fn open_unlocked(config: &sled::Config, dir: &Path) -> Result<sled::Db, SpoolError> {
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match guarded("open", || config.open()) {
+            Err(SpoolError::Storage { source: sled::Error::Io(e), .. }) if e.to_string().contains("could not acquire lock") => {
+                if Instant::now() > deadline {
+                    return Err(SpoolError::InUse { path: dir.to_owned() });
+                }
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            other => return other,
+        }
+    }
+}
+
 impl Store {
     /// Opens or creates the database in `dir`.
     pub(crate) fn open(dir: &Path, cache_bytes: u64) -> Result<Self, SpoolError> {
         let existed = dir.is_dir();
         fs::create_dir_all(dir).map_err(io_error("can't create", dir))?;
         let config = sled::Config::new().path(dir).cache_capacity(cache_bytes).mode(sled::Mode::LowSpace).flush_every_ms(None);
-        let db = match guarded("open", || config.open()) {
-            Err(SpoolError::Storage { source: sled::Error::Io(e), .. }) if e.to_string().contains("could not acquire lock") => {
-                return Err(SpoolError::InUse { path: dir.to_owned() });
-            }
-            other => other?,
-        };
+        let db = open_unlocked(&config, dir)?;
         let path = dir.join("db");
         let data = File::open(&path).map_err(io_error("can't open", &path))?;
         let store = Self { db: Some(db), data, path };
