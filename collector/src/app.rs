@@ -209,6 +209,7 @@ impl Collector {
         let drained = tokio::time::timeout(DRAIN_PATIENCE, self.pipeline).await.is_ok();
         self.stop_committer.cancel();
         let committed = matches!(tokio::time::timeout(LAST_COMMIT_PATIENCE, self.committer).await, Ok(Ok(true)));
+        upkeep::write_seen(self.app.clone()).await;
         self.app.store.close().await;
         drained && committed
     }

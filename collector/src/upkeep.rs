@@ -80,7 +80,8 @@ async fn feed_watchdog(queue: mpsc::Sender<Request>, patience: Duration) {
     }
 }
 
-async fn write_seen(app: App) {
+/// Writes down when gateways were last seen; also done once more at a stop.
+pub async fn write_seen(app: App) {
     for (gateway, tally) in app.tally.all() {
         let (Some(at), Some(skew_us)) = (tally.last_seen, tally.skew_us) else { continue };
         if let Err(error) = app.store.gateway_seen(&gateway, at, skew_us).await {

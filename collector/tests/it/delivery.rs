@@ -112,6 +112,7 @@ async fn what_was_committed_is_still_known_after_a_restart() {
     let collector = site.start().await;
     let gateway = crate::plant::Gateway { port: collector.uplink_address.port(), ..gateway };
     assert_eq!(collector.app.lake.hot_rows(), 0, "nothing was left in the journal");
+    assert!(collector.app.store.gateways().await.expect("listed")[0].last_seen.is_some(), "when it was seen was written down");
     assert_eq!(gateway.send(1, 7).await.acked(), Ack::Duplicate);
     assert_eq!(gateway.deliver(&gateway.batch(9, 9, 9)).await.acked(), Ack::Stored);
     assert_eq!(stored(&collector, &gateway.name).await, (8, 8));
