@@ -208,12 +208,14 @@ pub(crate) async fn append_entry(
     properties: CommitProperties,
     operation: DeltaOperation,
 ) -> Result<Option<DeltaTableState>, DeltaTableError> {
+    // Old entries can only go once a newer checkpoint is there, and looking for them lists the log.
+    let cleans = (state.version() + 2).is_multiple_of(u64::from(store.checkpoint_every));
     // No retries inside: a retry would append after a version that nothing was checked against.
-    let committed = CommitBuilder::from(properties.with_max_retries(0))
-        .with_actions(actions)
-        .build(Some(state), Arc::clone(&store.log), operation)
-        .await;
+    let properties = properties.with_max_retries(0).with_cleanup_expired_logs(Some(cleans));
+    let committed = CommitBuilder::from(properties).with_actions(actions).build(Some(state), Arc::clone(&store.log), operation).await;
     match committed {
+        // A loaded version grows by a piece with every entry, and every query goes through all of them; from a checkpoint it is one.
+        Ok(done) if done.metrics.new_checkpoint_created => store.reload(done.version).await.map(Some),
         Ok(done) => Ok(Some(done.snapshot())),
         Err(DeltaTableError::VersionAlreadyExists(_)) => Ok(None),
         Err(DeltaTableError::Transaction {

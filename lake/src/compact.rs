@@ -144,6 +144,7 @@ impl Inner {
             let operation = DeltaOperation::Optimize { predicate: None, target_size };
             if let Some(state) = append_entry(store, &state, actions, CommitProperties::default(), operation).await.map_err(failed)? {
                 ledger.advance(store.log.as_ref(), state.version()).await.map_err(failed)?;
+                let state = store.checkpointed(&state).await.map_err(failed)?;
                 self.swap(store.table, store.stored(state, ledger).await?, false);
                 return Ok(rows);
             }

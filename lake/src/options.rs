@@ -17,7 +17,7 @@ pub struct LakeOptions {
     pub target_file_bytes: u64,
     /// Compaction leaves a table alone that has fewer small files than this.
     pub compact_min_files: usize,
-    /// A checkpoint, from which a table is opened, is written every so many log entries of it.
+    /// A checkpoint, from which a table is opened, is written every so many log entries of it. Every query walks the entries since the last one.
     pub checkpoint_every: u32,
     /// How long a commit's log entry is kept. Every commit lists the log, so this is short; older versions can't be read any more.
     pub log_retention: Duration,
@@ -35,7 +35,7 @@ impl LakeOptions {
             sql: SqlLimits::default(),
             target_file_bytes: 32 << 20,
             compact_min_files: 8,
-            checkpoint_every: 50,
+            checkpoint_every: 10,
             log_retention: Duration::from_secs(2 * 3600),
             file_retention: Duration::from_secs(24 * 3600),
             probe: None,

@@ -63,6 +63,7 @@ impl Inner {
         Ok(self.sessions.for_reads(&self.views())?)
     }
 
+    #[expect(clippy::redundant_closure_for_method_calls, reason = "the method itself holds for one lifetime of a row only")]
     pub(crate) async fn states(&self, asset: &AssetPath, range: TimeRange) -> Result<Vec<StateChange>, LakeError> {
         let session = self.read_session()?;
         let of_asset = table(&session, Table::StateChanges).await?.filter(col("asset").eq(lit(asset.as_str())))?;
@@ -75,6 +76,7 @@ impl Inner {
         Ok(states)
     }
 
+    #[expect(clippy::redundant_closure_for_method_calls, reason = "the method itself holds for one lifetime of a row only")]
     pub(crate) async fn parts(&self, asset: &AssetPath, range: TimeRange) -> Result<Vec<PartCount>, LakeError> {
         let within = col("to_time").gt(time(range.from)).and(col("to_time").lt_eq(time(range.to)));
         let parts = table(&self.read_session()?, Table::PartCounts).await?.filter(col("asset").eq(lit(asset.as_str())).and(within))?;

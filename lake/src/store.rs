@@ -31,6 +31,7 @@ pub(crate) struct TableStore {
     pub(crate) table: Table,
     pub(crate) log: LogStoreRef,
     pub(crate) disk: Arc<Disk>,
+    pub(crate) checkpoint_every: u32,
     /// Held while a log entry of the table is made: a commit of rows and one of a compaction take turns.
     pub(crate) writing: tokio::sync::Mutex<()>,
     /// When files that nobody needs any more were last removed.
@@ -58,7 +59,14 @@ impl TableStore {
         let objects = Arc::new(SyncedStore::new(Arc::clone(&disk)));
         let builder = DeltaTableBuilder::from_url(url.clone()).map_err(failed)?;
         let log = builder.with_storage_backend(objects, url).build_storage().map_err(failed)?;
-        let store = Self { table, log, disk, writing: tokio::sync::Mutex::default(), swept: Mutex::default() };
+        let store = Self {
+            table,
+            log,
+            disk,
+            checkpoint_every: options.checkpoint_every.max(1),
+            writing: tokio::sync::Mutex::default(),
+            swept: Mutex::default(),
+        };
         let known = store.log.is_delta_table_location().await.map_err(failed)?;
         if !known {
             store.create(options).await.map_err(failed)?;
@@ -101,9 +109,26 @@ impl TableStore {
     /// The newest version and its marks, starting from one that is loaded.
     pub(crate) async fn newest(&self, stored: &Stored) -> Result<(DeltaTableState, Ledger), DeltaTableError> {
         let (mut state, mut ledger) = (stored.state.clone(), stored.ledger.clone());
-        state.update(self.log.as_ref(), None).await?;
-        ledger.advance(self.log.as_ref(), state.version()).await?;
+        if self.log.read_commit_entry(state.version()).await?.is_none() {
+            // Another process has cut the log beyond what is loaded: what followed has to be read from its checkpoint.
+            state = DeltaTableState::try_new(self.log.as_ref(), None).await?;
+            ledger = Ledger::load(self.log.as_ref(), state.version()).await?;
+        } else if self.log.read_commit_entry(state.version() + 1).await?.is_some() {
+            state.update(self.log.as_ref(), None).await?;
+            ledger.advance(self.log.as_ref(), state.version()).await?;
+        }
         Ok((state, ledger))
+    }
+
+    /// A version, loaded from its checkpoint.
+    pub(crate) async fn reload(&self, version: u64) -> Result<DeltaTableState, DeltaTableError> {
+        DeltaTableState::try_new(self.log.as_ref(), Some(version)).await
+    }
+
+    /// Writes a checkpoint of a version and loads it from there.
+    pub(crate) async fn checkpointed(&self, state: &DeltaTableState) -> Result<DeltaTableState, DeltaTableError> {
+        deltalake::checkpoints::create_checkpoint(&self.handle(state), None).await?;
+        self.reload(state.version()).await
     }
 
     async fn create(&self, options: &LakeOptions) -> Result<(), DeltaTableError> {
@@ -113,7 +138,8 @@ impl TableStore {
         }
         let seconds = |period: Duration| Some(format!("interval {} seconds", period.as_secs()));
         builder
-            .with_configuration_property(TableProperty::CheckpointInterval, Some(options.checkpoint_every.max(1).to_string()))
+            .with_configuration_property(TableProperty::CheckpointInterval, Some(self.checkpoint_every.to_string()))
+            .with_configuration_property(TableProperty::DataSkippingStatsColumns, Some(self.table.stats_columns().join(",")))
             .with_configuration_property(TableProperty::EnableExpiredLogCleanup, Some("true"))
             .with_configuration_property(TableProperty::LogRetentionDuration, seconds(options.log_retention))
             .with_configuration_property(TableProperty::DeletedFileRetentionDuration, seconds(options.file_retention))

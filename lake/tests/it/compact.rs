@@ -109,3 +109,32 @@ async fn replaced_files_are_removed_after_their_retention_and_not_before() {
     let files = std::fs::read_dir(root.path().join("window_summaries")).unwrap().count();
     assert_eq!(files, 4 + 1 + 1, "four replaced files, the new one and the log: a day has not passed");
 }
+
+#[tokio::test]
+async fn the_log_is_cut_behind_a_checkpoint_and_rows_and_marks_survive_it() {
+    let root = tempfile::tempdir().unwrap();
+    let mut options = LakeOptions::new(root.path());
+    options.log_retention = std::time::Duration::ZERO;
+    options.checkpoint_every = 3;
+    let lake = Lake::open(options.clone()).await.unwrap();
+    // Knows the table as it was before the log is cut.
+    let other = Lake::open(options.clone()).await.unwrap();
+    for seq in 1..=14 {
+        lake.push((1..=2).flat_map(|gateway| one_of_each(gateway, seq)).collect());
+        lake.commit().await.unwrap();
+    }
+    let entries = std::fs::read_dir(root.path().join("losses/_delta_log")).unwrap();
+    let json = entries.filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|extension| extension == "json")).count();
+    assert!(json <= 6, "{json} of 15 entries are left");
+    let before = everything(&lake).await;
+    drop(lake);
+
+    assert_eq!(other.push(one_of_each(1, 14).into_iter().chain(one_of_each(2, 15)).collect()).accepted, 10);
+    let report = other.commit().await.unwrap();
+    assert_eq!((report.rows, report.duplicates), (5, 5), "a lake that was left behind finds its way");
+    let lake = Lake::open(options).await.unwrap();
+    assert_eq!(lake.watermarks().iter().map(|(_, _, mark)| *mark).collect::<Vec<_>>(), [14, 15]);
+    assert_eq!(counts(&lake).await, [29; 5]);
+    assert_eq!(lake.push(one_of_each(1, 14)).duplicates, 5);
+    assert_eq!(everything(&lake).await[0].iter().filter(|row| row[2] != 15).cloned().collect::<Vec<_>>(), before[0]);
+}
