@@ -53,7 +53,7 @@ impl Calendar {
     /// [`CalendarError`] if two rules cover the same minute or have the same name.
     pub fn new(zone: TimeZone, mut rules: Vec<ShiftRule>) -> Result<Self, CalendarError> {
         if rules.is_empty() {
-            rules.push(ShiftRule { name: "day".into(), start: Time::midnight(), end: Time::midnight() });
+            return Ok(Self::whole_days(zone));
         }
         rules.sort_by_key(|rule| rule.start);
         for (i, a) in rules.iter().enumerate() {
@@ -69,13 +69,9 @@ impl Calendar {
         Ok(Self { zone, rules })
     }
 
-    pub fn zone(&self) -> &TimeZone {
-        &self.zone
-    }
-
-    /// The IANA name of the zone, `Europe/Berlin`.
-    pub fn zone_name(&self) -> &str {
-        self.zone.iana_name().unwrap_or("UTC")
+    /// One shift, `day`, from midnight to midnight.
+    pub fn whole_days(zone: TimeZone) -> Self {
+        Self { zone, rules: vec![ShiftRule { name: "day".into(), start: Time::midnight(), end: Time::midnight() }] }
     }
 
     /// The shift that `at` lies in, `None` between shifts.

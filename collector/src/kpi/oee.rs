@@ -169,12 +169,12 @@ impl Tally {
         self.parts
     }
 
-    /// The key figures. `ideal_known`: whether the machine has an ideal cycle time, for a window without parts.
-    pub fn oee(&self, ideal_known: bool) -> Oee {
+    /// The key figures. `ideal_cycle_s`: that of the machine; it is shown, and it says that performance is known when there are no parts.
+    pub fn oee(&self, ideal_cycle_s: Option<f64>) -> Oee {
         let times = self.times();
         let parts = self.parts;
         let good = parts.produced.saturating_sub(parts.rejected).saturating_sub(parts.reworked);
-        let ideal_s = self.ideal_s.filter(|_| ideal_known);
+        let ideal_s = self.ideal_s.filter(|_| ideal_cycle_s.is_some() || parts.produced > 0);
         let mut flags = Vec::new();
 
         let availability = ratio(times.production_s, times.planned_busy_s);
@@ -241,7 +241,7 @@ impl Tally {
             },
             coverage: coverage(&times),
             counts: Counts { produced: parts.produced, good, rejected: parts.rejected, reworked: parts.reworked },
-            ideal_cycle_time_s: None,
+            ideal_cycle_time_s: ideal_cycle_s,
             times,
             flags,
         }

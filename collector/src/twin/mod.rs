@@ -1,13 +1,50 @@
 //! What is known of each machine and gateway right now.
 //!
-//! Fed by the pipeline in the order of the journal. Invariant: it holds nothing that can't be rebuilt from the lake.
+//! Fed by the pipeline in the order of the journal, after a batch is durable; read by the API and the live feed. It is the one owner of live state:
+//! callers get views, never references. OEE of the shift so far comes from the same code as that of history (`kpi::oee`).
+//!
+//! Invariants: it holds nothing that can't be rebuilt from the lake; newest means by event time, not by arrival; its size is bounded; no lock is
+//! held across an await, and none longer than one batch or one page of views takes.
 
-use lake::Latest;
-use protocol::{GatewayId, GatewayStatus, StampedRecord, Timestamp};
+mod gateway;
+mod machine;
+mod rebuild;
+pub mod view;
 
-use crate::config::Config;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use parking_lot::Mutex;
+use protocol::{AssetPath, GatewayId, GatewayStatus, Record, StampedRecord, Timestamp};
+
+pub use gateway::{ONLINE_FOR_US, is_online};
+pub use view::{AnomalyView, AssetView, GatewayView, SourceView, SummaryView};
+
+use self::{gateway::Gateway, machine::Machine};
+use crate::{
+    config::Config,
+    kpi::calendar::{Calendar, Shift, ShiftRule},
+};
+
+/// Machines that are kept; more are in the lake only, and counted.
+const MAX_MACHINES: usize = 10_000;
+
+/// The time of a question: now, and since when the collector has been listening.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    pub now: Timestamp,
+    pub started_at: Timestamp,
+}
 
 /// The live state, shared.
+#[derive(Debug)]
+pub struct Twin {
+    calendar: Arc<Calendar>,
+    inner: Mutex<Inner>,
+}
+
 #[derive(Debug, Default)]
 struct Inner {
     machines: BTreeMap<AssetPath, Machine>,
@@ -46,11 +83,18 @@ impl Twin {
         Self { calendar: Arc::new(calendar), inner: Mutex::new(Inner { machines, version: 1, ..Inner::default() }) }
     }
 
-    /// Takes in what the lake knows, at start.
-    pub fn restore(&self, _latest: Latest) {}
+    pub fn calendar(&self) -> &Calendar {
+        &self.calendar
+    }
 
-    /// Takes in records of one batch, in order.
-    pub fn apply(&self, _gateway: &GatewayId, _received_at: Timestamp, _records: &[StampedRecord]) {}
+    /// Takes in fresh records of one batch, in order. What the lake or the ledger refused as a duplicate must not come here.
+    pub fn apply(&self, gateway: &GatewayId, received_at: Timestamp, records: &[StampedRecord]) {
+        let mut inner = self.inner.lock();
+        inner.roll_shift(&self.calendar, received_at);
+        for stamped in records {
+            inner.apply(gateway, &self.calendar, &stamped.record);
+        }
+    }
 
     /// Takes in how a gateway is. `received_at` − `sent_at` is its skew, the way of the batch included.
     pub fn apply_status(&self, gateway: &GatewayId, received_at: Timestamp, sent_at: Timestamp, status: &GatewayStatus) {

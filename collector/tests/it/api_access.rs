@@ -3,7 +3,7 @@
 use axum::{body::Body, http::Request};
 use serde_json::json;
 
-use crate::plant::Plant;
+use crate::api_plant::Plant;
 
 #[tokio::test]
 async fn without_a_valid_key_every_question_is_a_401_problem() {

@@ -3,7 +3,7 @@
 use protocol::{Anomaly, AnomalyKind, Loss, LossReason, MachineState, Record, Severity, SignalName, Timestamp};
 use serde_json::{Value, json};
 
-use crate::plant::{PRESS, Plant, SECOND, gateway, parts, press, rfc3339, state, window};
+use crate::api_plant::{PRESS, Plant, SECOND, gateway, parts, press, rfc3339, state, window};
 
 /// Two hours ago, on a full hour.
 fn two_hours_ago() -> Timestamp {

@@ -16,7 +16,7 @@ use tokio_tungstenite::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::plant::{PRESS, Plant, SECOND, gateway, state, window};
+use crate::api_plant::{PRESS, Plant, SECOND, gateway, state, window};
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 

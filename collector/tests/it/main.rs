@@ -1,4 +1,4 @@
-//! The collector from outside: its interfaces over real stores and sockets.
+//! The collector from outside: real sockets, real files, and where it matters the real binary.
 
 #[cfg(test)]
 mod api_access;
