@@ -41,11 +41,13 @@ fn tracked_files(root: &Path) -> Result<Vec<PathBuf>> {
     Ok(listed.lines().map(PathBuf::from).collect())
 }
 
-/// Folders that mean something on this machine only: they have no place in a file of the project.
+/// Folders that mean something on this machine only: they have no place in a file of the project. Temporary folders, and those directly
+/// below the root, are named on purpose here and there, wherever this clone may lie.
 fn private_places(root: &Path) -> Vec<String> {
-    let home = std::env::var("HOME").ok().filter(|home| home.len() > 1).map(|home| format!("{home}/"));
-    let above = root.parent().filter(|above| above.components().count() > 1).map(|above| format!("{}/", above.display()));
-    home.into_iter().chain(above).collect()
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    let above = root.parent().filter(|above| above.components().count() > 2).map(Path::to_path_buf);
+    let told = home.into_iter().chain(above).filter(|place| place.components().count() > 1 && *place != std::env::temp_dir());
+    told.map(|place| format!("{}/", place.display())).collect()
 }
 
 /// Every module says in its head what it is.
