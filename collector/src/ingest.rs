@@ -308,8 +308,10 @@ mod tests {
         Batch {
             gateway: GatewayId::new("gw").expect("valid"),
             stream: StreamId(1),
+            parent: None,
             range: range.map(|(first, last)| SeqRange { first, last }),
             floor_seq: 1,
+            catch_up: false,
             sent_at: Timestamp(1),
             status: GatewayStatus {
                 boot_id: 1,
@@ -323,8 +325,14 @@ mod tests {
                 spool_bytes: 0,
                 backlog_entries: 0,
                 oldest_unsent_age_ms: 0,
+                books: protocol::Books::default(),
+                spool_max_bytes: 0,
+                written_today_bytes: 0,
+                durable: true,
+                streams: Vec::new(),
                 sources: Vec::new(),
             },
+            entries: Vec::new(),
             records: seqs.iter().map(|&seq| StampedRecord { seq, record: Record::Loss(loss.clone()) }).collect(),
         }
     }

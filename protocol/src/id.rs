@@ -94,10 +94,29 @@ text_id!(
     check_signal
 );
 
-/// Random id of one spool generation: with a sequence it names a stored block for good.
+/// One lane of one spool generation, by the generation's random id: with a sequence it names a stored block for good.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct StreamId(pub u64);
+
+impl StreamId {
+    /// Bits of the number that tell the lane; they are 0 in a generation's id.
+    const LANE_BITS: u64 = 3;
+
+    /// The stream of a lane (0 to 3) of the generation with this id.
+    pub const fn of(generation: u64, lane: usize) -> Self {
+        Self((generation & !Self::LANE_BITS) | (lane as u64 & Self::LANE_BITS))
+    }
+
+    /// Id of the generation.
+    pub const fn generation(self) -> u64 {
+        self.0 & !Self::LANE_BITS
+    }
+
+    pub const fn lane(self) -> usize {
+        (self.0 & Self::LANE_BITS) as usize
+    }
+}
 
 impl fmt::Display for StreamId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -221,6 +240,8 @@ mod tests {
         assert!(serde_json::from_str::<GatewayId>("\"NO\"").is_err());
         assert_eq!(serde_json::to_string(&SignalName::new("t1").unwrap()).unwrap(), "\"t1\"");
         assert_eq!(StreamId(0xbeef).to_string(), "000000000000beef");
+        let stream = StreamId::of(0xbee7, 1);
+        assert_eq!((stream, stream.generation(), stream.lane()), (StreamId(0xbee5), 0xbee4, 1));
     }
 
     proptest! {

@@ -11,7 +11,10 @@ pub mod id;
 pub mod record;
 pub mod time;
 
-pub use batch::{Ack, Batch, BatchAck, GatewayStatus, SeqRange, SourceStatus, StampedRecord};
+pub use batch::{
+    Ack, Batch, BatchAck, Books, DATA, EntryInfo, EntryStamp, GatewayStatus, HeldStream, LANES, Parent, SeqRange, SourceStatus,
+    StampedRecord, URGENT, Want,
+};
 pub use codec::{DecodeError, EncodeError, Limits, decode_ack, decode_batch, decode_block, encode_ack, encode_batch, encode_block};
 pub use id::{AssetPath, GatewayId, IdError, SignalName, StreamId};
 pub use record::{Anomaly, AnomalyKind, Loss, LossReason, MachineState, PartCount, Reading, Record, Severity, StateChange, WindowSummary};

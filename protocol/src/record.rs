@@ -167,6 +167,8 @@ pub enum LossReason {
     StreamGap,
     /// Refused by the collector for good (poison batch).
     Rejected,
+    /// A gateway was restored from a backup: what its old checkpoint held had been told by a later run, or is gone.
+    Restored,
 }
 
 /// One entry of the way from the gateway to the lake.
@@ -230,4 +232,5 @@ text_of!(LossReason {
     DeviceError = "device_error",
     StreamGap = "stream_gap",
     Rejected = "rejected",
+    Restored = "restored",
 });

@@ -147,7 +147,15 @@ impl Owner {
             Request::Batch(incoming) => *incoming,
         };
         let Incoming { received_at, bytes, batch, reply } = incoming;
-        let answer = |ack, acked_through| BatchAck { stream: batch.stream, ack, acked_through, received_at, hold_ms: 0 };
+        let answer = |ack, acked_through| BatchAck {
+            stream: batch.stream,
+            ack,
+            acked_through,
+            received_at,
+            hold_ms: 0,
+            catch_up_hold_ms: 0,
+            wants: Vec::new(),
+        };
         let (after, through, hole) = match self.ledger.decide(&batch.gateway, batch.stream, batch.range, batch.floor_seq) {
             Decision::Heartbeat { through } => return group.answers.push((reply, answer(Ack::Heartbeat, through))),
             Decision::Duplicate { through } => return group.answers.push((reply, answer(Ack::Duplicate, Some(through)))),

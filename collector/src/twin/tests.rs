@@ -86,6 +86,11 @@ fn status() -> GatewayStatus {
         spool_bytes: 0,
         backlog_entries: 0,
         oldest_unsent_age_ms: 0,
+        books: protocol::Books::default(),
+        spool_max_bytes: 0,
+        written_today_bytes: 0,
+        durable: true,
+        streams: Vec::new(),
         sources: Vec::new(),
     }
 }

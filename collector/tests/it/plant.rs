@@ -141,17 +141,21 @@ impl Gateway {
     /// Entries `first..=last` with one summary each, of a gateway that holds nothing before `floor`.
     pub fn batch(&self, first: u64, last: u64, floor: u64) -> Batch {
         let records = (first..=last).map(|seq| StampedRecord { seq, record: Record::Window(summary(&self.name, seq)) }).collect();
-        Batch { range: Some(SeqRange { first, last }), floor_seq: floor, records, ..self.heartbeat() }
+        let entries = (first..=last).map(|_| protocol::EntryInfo { stamp: None, readings_before: 0, readings: 0 }).collect();
+        Batch { range: Some(SeqRange { first, last }), floor_seq: floor, entries, records, ..self.heartbeat() }
     }
 
     pub fn heartbeat(&self) -> Batch {
         Batch {
             gateway: self.name.clone(),
             stream: self.stream,
+            parent: None,
             range: None,
             floor_seq: 1,
+            catch_up: false,
             sent_at: clock::now(),
             status: status(),
+            entries: Vec::new(),
             records: Vec::new(),
         }
     }
@@ -197,6 +201,11 @@ fn status() -> GatewayStatus {
         spool_bytes: 0,
         backlog_entries: 0,
         oldest_unsent_age_ms: 0,
+        books: protocol::Books::default(),
+        spool_max_bytes: 0,
+        written_today_bytes: 0,
+        durable: true,
+        streams: Vec::new(),
         sources: Vec::new(),
     }
 }

@@ -140,6 +140,11 @@ impl Board {
             spool_bytes: spool.as_ref().map_or(0, |spool| spool.bytes_on_disk()),
             backlog_entries,
             oldest_unsent_age_ms: if backlog_entries == 0 { 0 } else { state.oldest_unsent.map_or(0, age) },
+            books: protocol::Books::default(),
+            spool_max_bytes: 0,
+            written_today_bytes: 0,
+            durable: true,
+            streams: Vec::new(),
             sources: sources.collect(),
         }
     }

@@ -118,8 +118,18 @@ impl Preparer {
 
     /// Status alone.
     pub(super) fn heartbeat(&self, stream: StreamId, floor_seq: u64, status: GatewayStatus, now: Timestamp) -> Vec<u8> {
-        let batch =
-            Batch { gateway: self.identity.gateway.clone(), stream, range: None, floor_seq, sent_at: now, status, records: Vec::new() };
+        let batch = Batch {
+            gateway: self.identity.gateway.clone(),
+            stream,
+            parent: None,
+            range: None,
+            floor_seq,
+            catch_up: false,
+            sent_at: now,
+            status,
+            entries: Vec::new(),
+            records: Vec::new(),
+        };
         codec::encode_batch(&batch).unwrap_or_default()
     }
 
@@ -127,10 +137,13 @@ impl Preparer {
         let batch = Batch {
             gateway: self.identity.gateway.clone(),
             stream,
+            parent: None,
             range: Some(SeqRange { first: taken.first, last: taken.last }),
             floor_seq,
+            catch_up: false,
             sent_at: now,
             status,
+            entries: (taken.first..=taken.last).map(|_| protocol::EntryInfo { stamp: None, readings_before: 0, readings: 0 }).collect(),
             records: taken.records.clone(),
         };
         codec::encode_batch(&batch).inspect_err(|error| tracing::error!(%error, "a batch can't be encoded")).ok()

@@ -273,7 +273,15 @@ fn ledger(taken: &mut Taken, batch: Batch) -> (Ack, Option<u64>) {
 }
 
 fn answer(batch: &Batch, ack: Ack, acked_through: Option<u64>) -> Response {
-    let ack = BatchAck { stream: batch.stream, ack, acked_through, received_at: Timestamp::from_micros(0), hold_ms: 0 };
+    let ack = BatchAck {
+        stream: batch.stream,
+        ack,
+        acked_through,
+        received_at: Timestamp::from_micros(0),
+        hold_ms: 0,
+        catch_up_hold_ms: 0,
+        wants: Vec::new(),
+    };
     ([(header::CONTENT_TYPE, "application/vnd.millrace.ack")], codec::encode_ack(&ack).unwrap()).into_response()
 }
 

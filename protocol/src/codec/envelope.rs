@@ -2,19 +2,21 @@
 //!
 //! ```text
 //! block   records
-//! batch   head (postcard) · sources: varint how many, each postcard · records · seq: integer column, a row a record
+//! batch   head (postcard) · entries, streams, sources: each varint how many, each postcard · records · seq: integer column, a row a record
 //! ack     BatchAck (postcard)
 //! ```
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
-    Batch, BatchAck, GatewayId, GatewayStatus, Record, SeqRange, SourceStatus, StampedRecord, StreamId, TimeQuality, Timestamp,
+    Batch, BatchAck, Books, EntryInfo, GatewayId, GatewayStatus, HeldStream, Parent, Record, SeqRange, SourceStatus, StampedRecord,
+    StreamId, TimeQuality, Timestamp,
+    batch::MAX_ENTRIES,
     codec::{
         DecodeError, EncodeError, Limits,
         columns::{Shape, put_ints, read_ints},
         frame::{self, Kind},
-        limits::{SOURCE_WEIGHT, Tally},
+        limits::{INFO_WEIGHT, SOURCE_WEIGHT, STREAM_WEIGHT, Tally},
         records,
         wire::{self, Cursor},
     },
@@ -22,6 +24,10 @@ use crate::{
 
 /// The shortest source: three empty texts, a flag, no time.
 const MIN_SOURCE_BYTES: usize = 5;
+/// The shortest entry: no stamp, two numbers.
+const MIN_ENTRY_BYTES: usize = 3;
+/// The shortest held stream: four numbers.
+const MIN_STREAM_BYTES: usize = 4;
 
 /// Encodes the records of one spool entry.
 ///
@@ -59,7 +65,7 @@ pub fn decode_block(bytes: &[u8], limits: &Limits) -> Result<Vec<Record>, Decode
 /// [`EncodeError::is_too_large`]: over one of the default [`Limits`], to be tried again in smaller portions;
 /// [`EncodeError::OutOfOrder`]: records out of order or outside of the range.
 pub fn encode_batch(batch: &Batch) -> Result<Vec<u8>, EncodeError> {
-    if !in_order(batch.range, &batch.records) {
+    if !in_order(batch.range, &batch.records) || !each_told(batch.range, batch.entries.len()) {
         return Err(EncodeError::OutOfOrder);
     }
     let limits = Limits::default();
@@ -68,12 +74,10 @@ pub fn encode_batch(batch: &Batch) -> Result<Vec<u8>, EncodeError> {
     tally.charge_text(head.version.len())?;
     let mut payload = postcard::to_stdvec(&head).map_err(EncodeError::Envelope)?;
 
-    wire::put_varint(&mut payload, batch.status.sources.len() as u64);
-    tally.charge(batch.status.sources.len() as u64, SOURCE_WEIGHT)?;
-    for source in &batch.status.sources {
-        charge_source(&mut tally, source)?;
-        payload = postcard::to_extend(source, payload).map_err(EncodeError::Envelope)?;
-    }
+    put_list(&mut payload, &batch.entries, INFO_WEIGHT, &mut tally)?;
+    put_list(&mut payload, &batch.status.streams, STREAM_WEIGHT, &mut tally)?;
+    batch.status.sources.iter().try_for_each(|source| charge_source(&mut tally, source))?;
+    put_list(&mut payload, &batch.status.sources, SOURCE_WEIGHT, &mut tally)?;
     records::write(&mut payload, batch.records.iter().map(|r| &r.record), &mut tally, &limits)?;
     put_ints(&mut payload, &batch.records.iter().map(|r| r.seq as i64).collect::<Vec<_>>(), Shape::Steady)?;
     frame::seal(Kind::Batch, tally.bytes(), &payload, &limits)
@@ -90,17 +94,10 @@ pub fn decode_batch(bytes: &[u8], limits: &Limits) -> Result<Batch, DecodeError>
     let head: Head = cursor.postcard()?;
     tally.charge_text(head.version.len())?;
 
-    let count = cursor.length("sources")?;
-    tally.charge(count as u64, SOURCE_WEIGHT)?;
-    if count > cursor.remaining() / MIN_SOURCE_BYTES {
-        return Err(DecodeError::Truncated { what: "sources" });
-    }
-    let mut sources = Vec::with_capacity(count);
-    for _ in 0..count {
-        let source: SourceStatus = cursor.postcard()?;
-        charge_source(&mut tally, &source)?;
-        sources.push(source);
-    }
+    let entries: Vec<EntryInfo> = list(&mut cursor, "entries", MIN_ENTRY_BYTES, INFO_WEIGHT, &mut tally)?;
+    let streams: Vec<HeldStream> = list(&mut cursor, "streams", MIN_STREAM_BYTES, STREAM_WEIGHT, &mut tally)?;
+    let sources: Vec<SourceStatus> = list(&mut cursor, "sources", MIN_SOURCE_BYTES, SOURCE_WEIGHT, &mut tally)?;
+    sources.iter().try_for_each(|source| charge_source(&mut tally, source))?;
     let mut reader = records::Reader::open(&mut cursor, &mut tally, limits)?;
     let seqs = read_ints(&mut cursor, reader.rows(), "sequences")?;
     cursor.finish()?;
@@ -112,7 +109,10 @@ pub fn decode_batch(bytes: &[u8], limits: &Limits) -> Result<Batch, DecodeError>
     if !in_order(head.range, &records) {
         return Err(DecodeError::Malformed { what: "order of sequences" });
     }
-    Ok(head.into_batch(sources, records))
+    if !each_told(head.range, entries.len()) {
+        return Err(DecodeError::Malformed { what: "number of entries" });
+    }
+    Ok(head.into_batch(entries, streams, sources, records))
 }
 
 /// Encodes an acknowledgement.
@@ -142,8 +142,10 @@ pub fn decode_ack(bytes: &[u8]) -> Result<BatchAck, DecodeError> {
 struct Head {
     gateway: GatewayId,
     stream: StreamId,
+    parent: Option<Parent>,
     range: Option<SeqRange>,
     floor_seq: u64,
+    catch_up: bool,
     sent_at: Timestamp,
     boot_id: u64,
     started_at: Timestamp,
@@ -156,6 +158,10 @@ struct Head {
     spool_bytes: u64,
     backlog_entries: u64,
     oldest_unsent_age_ms: u64,
+    books: Books,
+    spool_max_bytes: u64,
+    written_today_bytes: u64,
+    durable: bool,
 }
 
 impl Head {
@@ -164,8 +170,10 @@ impl Head {
         Self {
             gateway: batch.gateway.clone(),
             stream: batch.stream,
+            parent: batch.parent,
             range: batch.range,
             floor_seq: batch.floor_seq,
+            catch_up: batch.catch_up,
             sent_at: batch.sent_at,
             boot_id: status.boot_id,
             started_at: status.started_at,
@@ -178,15 +186,27 @@ impl Head {
             spool_bytes: status.spool_bytes,
             backlog_entries: status.backlog_entries,
             oldest_unsent_age_ms: status.oldest_unsent_age_ms,
+            books: status.books,
+            spool_max_bytes: status.spool_max_bytes,
+            written_today_bytes: status.written_today_bytes,
+            durable: status.durable,
         }
     }
 
-    fn into_batch(self, sources: Vec<SourceStatus>, records: Vec<StampedRecord>) -> Batch {
+    fn into_batch(
+        self,
+        entries: Vec<EntryInfo>,
+        streams: Vec<HeldStream>,
+        sources: Vec<SourceStatus>,
+        records: Vec<StampedRecord>,
+    ) -> Batch {
         Batch {
             gateway: self.gateway,
             stream: self.stream,
+            parent: self.parent,
             range: self.range,
             floor_seq: self.floor_seq,
+            catch_up: self.catch_up,
             sent_at: self.sent_at,
             status: GatewayStatus {
                 boot_id: self.boot_id,
@@ -200,8 +220,14 @@ impl Head {
                 spool_bytes: self.spool_bytes,
                 backlog_entries: self.backlog_entries,
                 oldest_unsent_age_ms: self.oldest_unsent_age_ms,
+                books: self.books,
+                spool_max_bytes: self.spool_max_bytes,
+                written_today_bytes: self.written_today_bytes,
+                durable: self.durable,
+                streams,
                 sources,
             },
+            entries,
             records,
         }
     }
@@ -209,6 +235,45 @@ impl Head {
 
 fn charge_source(tally: &mut Tally, source: &SourceStatus) -> Result<(), crate::codec::limits::Exceeded> {
     [&source.name, &source.kind, &source.error].into_iter().try_for_each(|text| tally.charge_text(text.len()))
+}
+
+fn put_list<T: Serialize>(out: &mut Vec<u8>, items: &[T], weight: u64, tally: &mut Tally) -> Result<(), EncodeError> {
+    tally.charge(items.len() as u64, weight)?;
+    if items.len() > MAX_ENTRIES {
+        return Err(EncodeError::TooManyRows { rows: items.len() as u64, max: MAX_ENTRIES as u64 });
+    }
+    wire::put_varint(out, items.len() as u64);
+    for item in items {
+        *out = postcard::to_extend(item, std::mem::take(out)).map_err(EncodeError::Envelope)?;
+    }
+    Ok(())
+}
+
+fn list<T: DeserializeOwned>(
+    cursor: &mut Cursor<'_>,
+    what: &'static str,
+    min_bytes: usize,
+    weight: u64,
+    tally: &mut Tally,
+) -> Result<Vec<T>, DecodeError> {
+    let count = cursor.length(what)?;
+    tally.charge(count as u64, weight)?;
+    if count > MAX_ENTRIES {
+        return Err(DecodeError::TooManyRows { rows: count as u64, max: MAX_ENTRIES as u64 });
+    }
+    if count > cursor.remaining() / min_bytes {
+        return Err(DecodeError::Truncated { what });
+    }
+    let mut items = Vec::with_capacity(count);
+    for _ in 0..count {
+        items.push(cursor.postcard()?);
+    }
+    Ok(items)
+}
+
+/// One info for each entry of the range.
+fn each_told(range: Option<SeqRange>, entries: usize) -> bool {
+    range.map_or(entries == 0, |range| range.last.checked_sub(range.first).is_some_and(|more| more.checked_add(1) == Some(entries as u64)))
 }
 
 fn in_order(range: Option<SeqRange>, records: &[StampedRecord]) -> bool {

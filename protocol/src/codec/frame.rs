@@ -3,8 +3,6 @@
 use crate::codec::{DecodeError, EncodeError, Limits, wire};
 
 pub(crate) const MAGIC: [u8; 2] = *b"MR";
-/// Raised with any change to the bytes; the golden files in `tests/golden` hold one example of each version.
-pub(crate) const VERSION: u8 = 1;
 const CHECKSUM_BYTES: usize = 4;
 
 /// What a frame holds.
@@ -16,11 +14,21 @@ pub(crate) enum Kind {
     Ack = 3,
 }
 
+impl Kind {
+    /// Raised with any change to the bytes; the golden files in `tests/golden` hold one example of each version.
+    pub(crate) const fn version(self) -> u8 {
+        match self {
+            Self::Block => 1,
+            Self::Batch | Self::Ack => 2,
+        }
+    }
+}
+
 /// Wraps a payload.
 pub(crate) fn seal(kind: Kind, decoded_bytes: u64, payload: &[u8], limits: &Limits) -> Result<Vec<u8>, EncodeError> {
     let mut out = Vec::with_capacity(payload.len() + 16);
     out.extend_from_slice(&MAGIC);
-    out.push(VERSION);
+    out.push(kind.version());
     out.push(kind as u8);
     wire::put_varint(&mut out, decoded_bytes);
     out.extend_from_slice(payload);
@@ -44,8 +52,9 @@ pub(crate) fn open<'a>(kind: Kind, bytes: &'a [u8], limits: &Limits) -> Result<(
     if [*m0, *m1] != MAGIC {
         return Err(DecodeError::NotAFrame);
     }
-    if *version != VERSION {
-        return Err(DecodeError::UnknownVersion { found: *version, known: VERSION });
+    // The version is that of the kind.
+    if *found_kind == kind as u8 && *version != kind.version() {
+        return Err(DecodeError::UnknownVersion { found: *version, known: kind.version() });
     }
     let Some((checked, checksum)) = bytes.split_last_chunk::<CHECKSUM_BYTES>() else {
         return Err(DecodeError::Truncated { what: "frame" });

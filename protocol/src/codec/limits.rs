@@ -30,6 +30,10 @@ pub(crate) const ENTRY_WEIGHT: u64 = 48;
 pub(crate) const SERIES_WEIGHT: u64 = 64;
 /// A source in a gateway's status, besides its texts.
 pub(crate) const SOURCE_WEIGHT: u64 = 128;
+/// What is known of an entry beside its records.
+pub(crate) const INFO_WEIGHT: u64 = 64;
+/// A stream in a gateway's status.
+pub(crate) const STREAM_WEIGHT: u64 = 32;
 
 /// The running sum of weights.
 #[derive(Debug)]

@@ -1,9 +1,9 @@
 //! The bytes of batches, acknowledgements and spool entries.
 //!
-//! # Layout (version 1)
+//! # Layout
 //! ```text
 //! magic          2 bytes "MR"
-//! version        1 byte
+//! version        1 byte: 1 of blocks, 2 of batches and acks
 //! kind           1 byte: 1 block, 2 batch, 3 ack
 //! decoded size   varint: what decoding takes, in the weights of `limits.rs`
 //! payload        a postcard envelope around columns (`envelope.rs`, `records`, `columns`)

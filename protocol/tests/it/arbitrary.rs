@@ -2,8 +2,9 @@
 
 use proptest::{collection::vec, option, prelude::*};
 use protocol::{
-    Ack, Anomaly, AnomalyKind, AssetPath, Batch, BatchAck, GatewayId, GatewayStatus, Loss, LossReason, MachineState, PartCount, Quality,
-    Record, SeqRange, Severity, SignalName, SourceStatus, StampedRecord, StateChange, StreamId, TimeQuality, Timestamp, WindowSummary,
+    Ack, Anomaly, AnomalyKind, AssetPath, Batch, BatchAck, Books, EntryInfo, EntryStamp, GatewayId, GatewayStatus, HeldStream, Loss,
+    LossReason, MachineState, Parent, PartCount, Quality, Record, SeqRange, Severity, SignalName, SourceStatus, StampedRecord, StateChange,
+    StreamId, TimeQuality, Timestamp, Want, WindowSummary,
 };
 
 fn time() -> impl Strategy<Value = Timestamp> {
@@ -109,14 +110,53 @@ fn source() -> impl Strategy<Value = SourceStatus> {
     })
 }
 
+fn books() -> impl Strategy<Value = Books> {
+    [(); 7].map(|()| any::<u64>()).prop_map(|[taken, lost_after, lost_before, duplicates, late, open, held]| Books {
+        taken,
+        lost_after,
+        lost_before,
+        duplicates,
+        late,
+        open,
+        held,
+    })
+}
+
+fn held() -> impl Strategy<Value = HeldStream> {
+    [(); 4].map(|()| any::<u64>()).prop_map(|[stream, first, acked, next]| HeldStream { stream: StreamId(stream), first, acked, next })
+}
+
+fn stamp() -> impl Strategy<Value = EntryStamp> {
+    (any::<u64>(), any::<u64>(), time(), one_of(TimeQuality::ALL), any::<bool>())
+        .prop_map(|(boot_id, mono_us, wall, time_quality, inherited)| EntryStamp { boot_id, mono_us, wall, time_quality, inherited })
+}
+
+fn info() -> impl Strategy<Value = EntryInfo> {
+    (option::of(stamp()), any::<u64>(), any::<u64>()).prop_map(|(stamp, readings_before, readings)| EntryInfo {
+        stamp,
+        readings_before,
+        readings,
+    })
+}
+
+fn parent() -> impl Strategy<Value = Parent> {
+    (any::<u64>(), any::<[u64; 2]>(), any::<[u64; 2]>()).prop_map(|(generation, through, readings)| Parent {
+        generation,
+        through,
+        readings,
+    })
+}
+
 fn status() -> impl Strategy<Value = GatewayStatus> {
-    ([(); 8].map(|()| any::<u64>()), time(), text(), one_of(TimeQuality::ALL), vec(source(), 0..4)).prop_map(
+    let more = (books(), any::<u64>(), any::<u64>(), any::<bool>(), vec(held(), 0..4));
+    ([(); 8].map(|()| any::<u64>()), time(), text(), one_of(TimeQuality::ALL), vec(source(), 0..4), more).prop_map(
         |(
             [boot_id, readings_total, dropped_total, duplicates_total, signals, spool_bytes, backlog_entries, age],
             started_at,
             version,
             time_quality,
             sources,
+            (books, spool_max_bytes, written_today_bytes, durable, streams),
         )| {
             GatewayStatus {
                 boot_id,
@@ -130,6 +170,11 @@ fn status() -> impl Strategy<Value = GatewayStatus> {
                 spool_bytes,
                 backlog_entries,
                 oldest_unsent_age_ms: age,
+                books,
+                spool_max_bytes,
+                written_today_bytes,
+                durable,
+                streams,
                 sources,
             }
         },
@@ -139,8 +184,9 @@ fn status() -> impl Strategy<Value = GatewayStatus> {
 pub fn batch(max_rows: usize) -> impl Strategy<Value = Batch> {
     let gateway = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?".prop_map(|text| GatewayId::new(&text).unwrap());
     let records = vec((0u64..3, record()), 0..max_rows);
-    (gateway, any::<u64>(), 0..u64::MAX / 2, any::<u64>(), time(), status(), records, any::<bool>()).prop_map(
-        |(gateway, stream, first, floor_seq, sent_at, status, records, heartbeat)| {
+    let head = (option::of(parent()), any::<bool>(), any::<bool>(), info());
+    (gateway, any::<u64>(), 0..u64::MAX / 2, any::<u64>(), time(), status(), records, head).prop_map(
+        |(gateway, stream, first, floor_seq, sent_at, status, records, (parent, catch_up, heartbeat, info))| {
             let mut seq = first;
             let records: Vec<_> = records
                 .into_iter()
@@ -150,7 +196,8 @@ pub fn batch(max_rows: usize) -> impl Strategy<Value = Batch> {
                 })
                 .collect();
             let range = (!heartbeat || !records.is_empty()).then_some(SeqRange { first, last: seq });
-            Batch { gateway, stream: StreamId(stream), range, floor_seq, sent_at, status, records }
+            let entries = range.map_or(Vec::new(), |range| (range.first..=range.last).map(|_| info).collect());
+            Batch { gateway, stream: StreamId(stream), parent, range, floor_seq, catch_up, sent_at, status, entries, records }
         },
     )
 }
@@ -158,7 +205,16 @@ pub fn batch(max_rows: usize) -> impl Strategy<Value = Batch> {
 pub fn ack() -> impl Strategy<Value = BatchAck> {
     let ack =
         prop_oneof![Just(Ack::Stored), Just(Ack::Duplicate), any::<u64>().prop_map(|expected| Ack::Gap { expected }), Just(Ack::Heartbeat)];
-    (any::<u64>(), ack, option::of(any::<u64>()), time(), any::<u32>()).prop_map(|(stream, ack, acked_through, received_at, hold_ms)| {
-        BatchAck { stream: StreamId(stream), ack, acked_through, received_at, hold_ms }
-    })
+    let want = (any::<u64>(), any::<u64>()).prop_map(|(stream, from)| Want { stream: StreamId(stream), from });
+    (any::<u64>(), ack, option::of(any::<u64>()), time(), any::<(u32, u32)>(), vec(want, 0..4)).prop_map(
+        |(stream, ack, acked_through, received_at, (hold_ms, catch_up_hold_ms), wants)| BatchAck {
+            stream: StreamId(stream),
+            ack,
+            acked_through,
+            received_at,
+            hold_ms,
+            catch_up_hold_ms,
+            wants,
+        },
+    )
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use protocol::{
     Ack, Anomaly, AnomalyKind, AssetPath, Batch, BatchAck, Limits, Loss, LossReason, MachineState, PartCount, Record, Severity, SignalName,
-    SourceStatus, StampedRecord, StateChange, StreamId, TimeQuality, Timestamp, decode_ack, decode_batch, decode_block, encode_ack,
+    SourceStatus, StampedRecord, StateChange, StreamId, TimeQuality, Timestamp, Want, decode_ack, decode_batch, decode_block, encode_ack,
     encode_batch, encode_block,
 };
 
@@ -74,11 +74,13 @@ fn examples() -> (Batch, Vec<Record>, BatchAck) {
     });
     let block = batch.records.iter().skip(54).map(|r| r.record.clone()).collect();
     let ack = BatchAck {
-        stream: StreamId(0xfeed_f00d_dead_beef),
+        stream: StreamId(0xfeed_f00d_dead_beed),
         ack: Ack::Gap { expected: 990 },
         acked_through: Some(989),
         received_at: at(45),
         hold_ms: 250,
+        catch_up_hold_ms: 1500,
+        wants: vec![Want { stream: StreamId(0xfeed_f00d_dead_beed), from: 990 }],
     };
     (batch, block, ack)
 }
@@ -98,9 +100,9 @@ fn check(name: &str, bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn version_1_bytes_of_a_batch_stand() {
+fn version_2_bytes_of_a_batch_stand() {
     let batch = examples().0;
-    let golden = check("v1-batch.hex", &encode_batch(&batch).unwrap());
+    let golden = check("v2-batch.hex", &encode_batch(&batch).unwrap());
     assert_eq!(decode_batch(&golden, &Limits::default()).unwrap(), batch);
 }
 
@@ -112,8 +114,8 @@ fn version_1_bytes_of_a_block_stand() {
 }
 
 #[test]
-fn version_1_bytes_of_an_ack_stand() {
+fn version_2_bytes_of_an_ack_stand() {
     let ack = examples().2;
-    let golden = check("v1-ack.hex", &encode_ack(&ack).unwrap());
+    let golden = check("v2-ack.hex", &encode_ack(&ack).unwrap());
     assert_eq!(decode_ack(&golden).unwrap(), ack);
 }

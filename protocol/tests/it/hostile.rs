@@ -2,7 +2,8 @@
 
 use proptest::{collection::vec, prelude::*, sample::Index};
 use protocol::{
-    DecodeError, EncodeError, Limits, Record, SeqRange, decode_ack, decode_batch, decode_block, encode_ack, encode_batch, encode_block,
+    DecodeError, EncodeError, EntryInfo, Limits, Record, SeqRange, decode_ack, decode_batch, decode_block, encode_ack, encode_batch,
+    encode_block,
 };
 
 use crate::{
@@ -20,6 +21,7 @@ fn rich_batch() -> Vec<u8> {
     let events = vec(arbitrary::record(), 60).new_tree(&mut runner).unwrap().current();
     batch.records.extend(events.into_iter().map(|record| protocol::StampedRecord { seq: 1040, record }));
     batch.range = Some(SeqRange { first: 1000, last: 1040 });
+    batch.entries = (0..41).map(|i| EntryInfo { stamp: None, readings_before: 9 * i, readings: 9 }).collect();
     encode_batch(&batch).unwrap()
 }
 
@@ -72,7 +74,7 @@ fn bytes_behind_the_last_column_are_an_error() {
 fn an_unknown_version_is_named() {
     let mut frame = rich_batch();
     frame[2] = 9;
-    assert_eq!(decode(&frame).unwrap_err().to_string(), "format version 9; this program knows 1");
+    assert_eq!(decode(&frame).unwrap_err().to_string(), "format version 9; this program knows 2");
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Windows as a plant makes them: signals that wander and are noisy, quantised by their sensor.
 
 use protocol::{
-    AssetPath, Batch, GatewayId, GatewayStatus, Quality, Record, SeqRange, SignalName, StampedRecord, StreamId, TimeQuality, Timestamp,
-    WindowSummary,
+    AssetPath, Batch, Books, EntryInfo, EntryStamp, GatewayId, GatewayStatus, HeldStream, Parent, Quality, Record, SeqRange, SignalName,
+    StampedRecord, StreamId, TimeQuality, Timestamp, WindowSummary,
 };
 
 /// How a sensor gives its numbers.
@@ -55,15 +55,39 @@ pub fn batch(signals: usize, windows: &[WindowSummary]) -> Batch {
         spool_bytes: 524_288,
         backlog_entries: 61,
         oldest_unsent_age_ms: 2100,
+        books: Books { taken: 1_234_567, open: 60, held: 3600, ..Books::default() },
+        spool_max_bytes: 1 << 30,
+        written_today_bytes: 52_428_800,
+        durable: true,
+        streams: vec![HeldStream { stream: StreamId(0xfeed_f00d_dead_beed), first: 900, acked: 999, next: 1061 }],
         sources: Vec::new(),
     };
+    let stamp = EntryStamp {
+        boot_id: status.boot_id,
+        mono_us: 5_900_000_000,
+        wall: Timestamp::from_micros(1_767_225_899_000_000),
+        time_quality: TimeQuality::Synced,
+        inherited: false,
+    };
+    let readings: Vec<u64> = windows.chunks(signals).map(|entry| entry.iter().map(|w| w.count).sum()).collect();
+    let mut before = 0;
+    let entries = readings
+        .iter()
+        .map(|&readings| {
+            before += readings;
+            EntryInfo { stamp: Some(stamp), readings_before: before - readings, readings }
+        })
+        .collect();
     Batch {
         gateway: GatewayId::new("press-gw1").expect("a valid name"),
-        stream: StreamId(0xfeed_f00d_dead_beef),
+        stream: StreamId(0xfeed_f00d_dead_beed),
+        parent: Some(Parent { generation: 0xfeed_f00d_0000_0000, through: [3, 5001], readings: [0, 720_000] }),
         range,
         floor_seq: 1000,
+        catch_up: false,
         sent_at: Timestamp::from_micros(1_767_225_900_000_000),
         status,
+        entries,
         records,
     }
 }
