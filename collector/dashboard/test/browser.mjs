@@ -62,7 +62,8 @@ test('a wrong key is refused in words, the right one leads to the plant', async 
 test('plant: numbers change by themselves, the abnormal stands out in words, nothing breaks the content security policy', async () => {
   await inside({}, async (page) => {
     await page.waitForSelector('.chip.health-live');
-    assert.equal(await page.locator('.row.machine').count(), 12);
+    // The link can be up before the first answer is drawn.
+    await page.waitForFunction(() => document.querySelectorAll('.row.machine').length === 12);
     await changes(() => page.locator('[data-testid=plant-parts]').textContent(), 'the plant’s parts');
     await changes(() => row(page, 'press-1').locator('[data-testid=parts]').textContent(), 'the parts of press-1');
     assert.match(await row(page, 'mill-2').textContent(), /Unplanned stop.*tool break/);
