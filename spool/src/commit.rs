@@ -1,220 +1,296 @@
-//! Writing: a group of requests becomes deletions, then one atomic batch of all its appends, then one sync.
+//! Writing: a group of appends becomes one atomic batch, then one sync. If the storage fails, the group is tried once more in a new generation.
 
-use crate::{SeqSpan, Spool, SpoolError, State, layout, store::Flow};
+use std::{collections::BTreeMap, sync::Arc};
+
+use crate::{
+    Append, Appended, Checkpoint, Lane, SeqSpan, Spool, SpoolError, SpoolTime,
+    disk::Change,
+    generation,
+    layout::{self, Head, Kind, Progress},
+    state::{Current, Part, State},
+};
 
 /// Appends are gathered to at most this many bytes a sync.
 const MAX_GROUP_BYTES: usize = 1 << 20;
-/// Keys deleted at once, roughly; an acknowledgement of more goes in steps, from the front.
-const MAX_DELETES: usize = 2048;
 
-pub(crate) enum Request {
-    Append { payloads: Vec<Vec<u8>>, checkpoint: Option<Vec<u8>> },
-    Acknowledge { through: u64 },
+/// An append that owns what it is given.
+pub(crate) struct Request {
+    entries: Vec<(Lane, Vec<u8>, u64)>,
+    checkpoint: Parts,
+    retire: Vec<u64>,
+    urgent: bool,
+    now: SpoolTime,
 }
 
+struct Parts {
+    /// All other parts go.
+    whole: bool,
+    parts: Vec<(u32, Option<Arc<[u8]>>)>,
+}
+
+/// A generation that can't be replaced; without a reason it is not there.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Outcome {
-    Appended(SeqSpan),
-    Acknowledged(u64),
+struct NotRetirable {
+    ordinal: u64,
+    why: Option<&'static str>,
 }
 
-impl Request {
-    fn weight(&self) -> usize {
-        match self {
-            Self::Append { payloads, checkpoint } => payloads.iter().chain(checkpoint).map(Vec::len).sum(),
-            Self::Acknowledge { .. } => 0,
-        }
+impl NotRetirable {
+    fn error(self) -> SpoolError {
+        let ordinal = self.ordinal;
+        self.why.map_or(SpoolError::UnknownGeneration { ordinal }, |why| SpoolError::NotRetirable { ordinal, why })
     }
 }
 
-type Answer = Result<Outcome, SpoolError>;
+type Answer = Result<Appended, SpoolError>;
+
+impl Request {
+    pub(crate) fn new(append: &Append<'_>, now: SpoolTime) -> Self {
+        let checkpoint = match append.checkpoint {
+            Checkpoint::Unchanged => Parts { whole: false, parts: Vec::new() },
+            Checkpoint::Parts(parts) => {
+                Parts { whole: false, parts: parts.iter().map(|(part, bytes)| (*part, bytes.map(Arc::from))).collect() }
+            }
+            Checkpoint::Whole(parts) => {
+                Parts { whole: true, parts: parts.iter().map(|(part, bytes)| (*part, Some(Arc::from(*bytes)))).collect() }
+            }
+        };
+        let entries = append.entries.iter().map(|entry| (entry.lane, entry.payload.to_vec(), entry.units)).collect();
+        Self { entries, checkpoint, retire: append.retire.to_vec(), urgent: append.urgent, now }
+    }
+
+    pub(crate) fn weight(&self) -> u64 {
+        let entries = self.entries.iter().map(|(_, payload, _)| payload.len());
+        let parts = self.checkpoint.parts.iter().map(|(_, bytes)| bytes.as_ref().map_or(0, |bytes| bytes.len()));
+        entries.chain(parts).map(layout::weight).sum()
+    }
+
+    fn may_use_reserve(&self) -> bool {
+        self.urgent || self.entries.is_empty() || !self.retire.is_empty()
+    }
+}
 
 impl Spool {
     pub(crate) fn submit(&self, request: Request) -> Answer {
-        drop(self.usable()?);
-        self.group.submit(request, Request::weight, MAX_GROUP_BYTES, |requests| self.commit(requests))
+        self.group.submit(request, |r| r.weight() as usize, MAX_GROUP_BYTES, |requests| self.commit(&requests))
     }
 
     /// Answers each request of a group; one thread at a time is here.
-    fn commit(&self, requests: Vec<Request>) -> Vec<Answer> {
-        let count = requests.len();
-        let result = self.usable().map(drop).and_then(|()| self.try_commit(&requests));
-        match self.poison_on(result) {
-            Ok(answers) => answers,
-            Err(failure) => {
-                let reason = failure.to_string();
-                let others = (1..count).map(|_| Err(SpoolError::Poisoned { reason: reason.clone() }));
-                std::iter::once(Err(failure)).chain(others).collect()
+    fn commit(&self, requests: &[Request]) -> Vec<Answer> {
+        let _writing = self.writing.lock();
+        requests.iter().for_each(|request| self.note_time(request.now));
+        // Before a new generation may begin: what was current when it was read may have got more since.
+        let retirable: Vec<_> = requests.iter().map(|request| self.check_retired(&request.retire)).collect();
+        let mut tries = 0;
+        let failure = loop {
+            tries += 1;
+            match self.try_commit(requests, &retirable) {
+                Ok(answers) => return answers,
+                // Nothing of it counts: the next generation says through which entry the failed one is valid.
+                Err(failure) if tries == 1 && self.state.lock().current.is_none() => tracing::debug!(%failure, "once more"),
+                Err(failure) => break failure,
             }
-        }
+        };
+        let others: Vec<Answer> = (1..requests.len()).map(|_| Err(failure.for_others())).collect();
+        std::iter::once(Err(failure)).chain(others).collect()
     }
 
-    fn try_commit(&self, requests: &[Request]) -> Result<Vec<Answer>, SpoolError> {
-        // Deletions first: they make room for what comes with them.
-        let mut deleted = Vec::new();
-        for request in requests {
-            if let Request::Acknowledge { through } = request {
-                deleted.push(self.delete_through(*through)?);
+    fn try_commit(&self, requests: &[Request], retirable: &[Result<(), NotRetirable>]) -> Result<Vec<Answer>, SpoolError> {
+        self.retry_removals();
+        let current = self.current_with_room(requests.iter().map(Request::weight).sum())?;
+        let mut cost = 0;
+        let mut plan = Plan::new(&self.state.lock(), &current);
+        let mut answers = Vec::with_capacity(requests.len());
+        for (request, retirable) in requests.iter().zip(retirable) {
+            let more = cost + request.weight();
+            let answer = retirable
+                .map_err(NotRetirable::error)
+                .and_then(|()| self.make_room(self.disk.cost(more), request.may_use_reserve()))
+                .map(|()| plan.append(request));
+            if answer.is_ok() {
+                cost = more;
             }
+            answers.push(answer);
         }
-        let mut deleted = deleted.into_iter();
-        let mut plan = Plan::new(&self.state.lock(), self.max_held);
-        let answers = requests
-            .iter()
-            .map(|request| match request {
-                Request::Append { payloads, checkpoint } => plan.append(payloads, checkpoint.as_deref()).map(Outcome::Appended),
-                Request::Acknowledge { .. } => Ok(Outcome::Acknowledged(deleted.next().unwrap_or_default())),
-            })
-            .collect();
-        let written = plan.write(self)?;
-        self.store.sync()?;
-        if let Some(written) = &written {
-            self.mark.set(layout::Meta { stream: self.stream, next_seq: written.next_seq })?;
+        if plan.appends == 0 {
+            return Ok(answers);
         }
-        let mut state = self.state.lock();
-        state.commits += 1;
-        if let Some(written) = written {
-            // Only now: readers look no further than `next_seq`, so they see nothing that is not durable.
-            written.enter(&mut state);
+        if let Err(error) = self.write(&mut plan, &current) {
+            self.fail_current(&error);
+            return Err(error);
         }
+        self.enter(plan, &current);
         Ok(answers)
     }
 
-    /// Deletes entries from the front; returns how many.
-    fn delete_through(&self, through: u64) -> Result<u64, SpoolError> {
-        let mut deleted = 0;
-        loop {
-            let (first, end) = {
-                let state = self.state.lock();
-                (state.first_seq, through.saturating_add(1).min(state.next_seq))
-            };
-            if first >= end {
-                return Ok(deleted);
-            }
-            let step = self.next_deletion(first, end)?;
-            let _whole = self.applying.write();
-            self.store.apply(step.batch)?;
-            let mut state = self.state.lock();
-            state.first_seq = step.end;
-            state.entries = state.entries.saturating_sub(step.entries);
-            state.bytes = state.bytes.saturating_sub(step.bytes);
-            deleted += step.entries;
+    /// If room is short and all that is in the current generation is acknowledged, it makes way.
+    fn current_with_room(&self, weight: u64) -> Result<Current, SpoolError> {
+        let current = self.current_for_append()?;
+        let makes_way = self.state.lock().generations.get(&current.ordinal).is_some_and(|g| !g.is_empty() && g.acknowledged());
+        if makes_way && self.make_room(self.disk.cost(weight), false).is_err() && self.begin().is_ok() {
+            return self.current_for_append();
         }
+        Ok(current)
     }
 
-    /// Whole entries from `first` on, below `end`.
-    fn next_deletion(&self, first: u64, end: u64) -> Result<Deletion, SpoolError> {
-        let mut step = Deletion { batch: sled::Batch::default(), entries: 0, bytes: 0, end };
-        let mut keys = 0;
-        let mut last = None;
-        self.store.scan(layout::entry_key(first, 0)..layout::entry_key(end, 0), |key, value| {
-            let seq = layout::parse_entry_key(key).map(|(seq, _)| seq);
-            if seq != last {
-                if keys >= MAX_DELETES {
-                    step.end = seq.unwrap_or(end);
-                    return Flow::Stop;
-                }
-                step.entries += 1;
-                last = seq;
+    fn write(&self, plan: &mut Plan, current: &Current) -> Result<(), SpoolError> {
+        let changes = plan.batch();
+        plan.bytes = changes.iter().map(|(k, v)| k.len() + v.as_ref().map_or(0, Vec::len)).sum::<usize>() as u64;
+        {
+            let _whole = self.applying.write();
+            current.handle.apply(changes)?;
+        }
+        current.handle.sync()
+    }
+
+    /// Takes what is durable now into account. Only now: readers look no further than this, so they see nothing that is not durable.
+    fn enter(&self, plan: Plan, current: &Current) {
+        let bytes = current.handle.bytes_on_disk();
+        {
+            let state = &mut *self.state.lock();
+            state.counters.appends += plan.appends;
+            state.counters.commits += 1;
+            state.counters.syncs += 1;
+            state.counters.bytes_written += plan.bytes;
+            state.checkpoint = plan.checkpoint;
+            if let Some(generation) = state.generations.get_mut(&current.ordinal) {
+                generation.progress = plan.progress;
+                generation.bytes = bytes;
+                generation.moved = true;
             }
-            step.batch.remove(key);
-            step.bytes += layout::weight(key.len(), value.len());
-            keys += 1;
-            Flow::Continue
-        })?;
-        Ok(step)
+            for ordinal in plan.retired {
+                if let Some(retired) = state.generations.remove(&ordinal) {
+                    state.going.insert(ordinal);
+                    state.going_bytes += retired.bytes;
+                    state.counters.retired += 1;
+                }
+            }
+        }
+        self.retry_removals();
+        self.write_marks(false);
     }
-}
 
-struct Deletion {
-    batch: sled::Batch,
-    entries: u64,
-    bytes: u64,
-    /// The first entry that stays.
-    end: u64,
+    fn check_retired(&self, ordinals: &[u64]) -> Result<(), NotRetirable> {
+        let state = self.state.lock();
+        ordinals.iter().try_for_each(|&ordinal| match state.generations.get(&ordinal) {
+            None => Err(NotRetirable { ordinal, why: None }),
+            Some(_) if state.is_current(ordinal) => Err(NotRetirable { ordinal, why: Some("appends go to it") }),
+            Some(generation) if generation.touched => Err(NotRetirable { ordinal, why: Some("entries of it may have been sent") }),
+            Some(_) => Ok(()),
+        })
+    }
+
+    /// Removes the folders of retired generations.
+    fn retry_removals(&self) {
+        let going: Vec<u64> = self.state.lock().going.iter().copied().collect();
+        if going.is_empty() {
+            return;
+        }
+        let _whole = self.applying.write();
+        for ordinal in going {
+            self.readers.lock().close(ordinal);
+            match self.disk.remove(&generation::name_of(ordinal)) {
+                Ok(()) => {
+                    let mut state = self.state.lock();
+                    state.going.remove(&ordinal);
+                    state.counters.generations_removed += 1;
+                }
+                Err(error) => {
+                    tracing::warn!(ordinal, error = &error as &dyn std::error::Error, "a retired generation's folder stays for now");
+                }
+            }
+        }
+        let mut state = self.state.lock();
+        state.going_bytes = state.going.iter().map(|ordinal| self.disk.bytes(&generation::name_of(*ordinal))).sum();
+    }
 }
 
 /// The appends of a group, as one batch.
 struct Plan {
-    stream_next: u64,
-    entries: u64,
+    id: u64,
+    ordinal: u64,
+    progress: Progress,
+    checkpoint: BTreeMap<u32, Part>,
+    changes: Vec<Change>,
+    /// Checkpoint parts that are set (`Some`) or removed, with the number of pieces that they have in the database.
+    changed_parts: BTreeMap<u32, u16>,
+    retired: Vec<u64>,
+    appends: u64,
     bytes: u64,
-    max_held: u64,
-    held: u64,
-    pairs: Vec<layout::Pair>,
-    /// The last checkpoint of the group stands.
-    checkpoint: Option<Vec<layout::Pair>>,
-    old_checkpoint_parts: u32,
-}
-
-/// What a batch that was applied changes in the state.
-struct Written {
-    next_seq: u64,
-    entries: u64,
-    bytes: u64,
-    checkpoint_parts: u32,
 }
 
 impl Plan {
-    fn new(state: &State, max_held: u64) -> Self {
+    fn new(state: &State, current: &Current) -> Self {
+        let generation = state.generations.get(&current.ordinal);
+        let mut progress = generation.map(|g| g.progress).unwrap_or_default();
+        progress.commit += 1;
         Self {
-            stream_next: state.next_seq,
-            entries: 0,
+            id: generation.map_or(0, |g| g.meta.id),
+            ordinal: current.ordinal,
+            progress,
+            checkpoint: state.checkpoint.clone(),
+            changes: Vec::new(),
+            changed_parts: BTreeMap::new(),
+            retired: Vec::new(),
+            appends: 0,
             bytes: 0,
-            max_held,
-            held: state.bytes,
-            pairs: Vec::new(),
-            checkpoint: None,
-            old_checkpoint_parts: state.checkpoint_parts,
         }
     }
 
-    fn append(&mut self, payloads: &[Vec<u8>], checkpoint: Option<&[u8]>) -> Result<SeqSpan, SpoolError> {
-        let bytes = payloads.iter().map(|p| layout::payload_weight(p.len())).sum::<u64>();
-        let would_hold = self.held + self.bytes + bytes;
-        if bytes > 0 && would_hold > self.max_held {
-            return Err(SpoolError::Full { bytes: would_hold, max: self.max_held });
+    fn append(&mut self, request: &Request) -> Appended {
+        let mut spans = self.progress.through.map(|through| SeqSpan { first: through + 1, end: through + 1 });
+        for (lane, payload, units) in &request.entries {
+            let at = lane.index();
+            let head = Head {
+                lane: lane.0,
+                units_before: self.progress.units[at],
+                units: *units,
+                ..Head::single(Kind::Entry, self.id, spans[at].end)
+            };
+            layout::cut(head, payload, &mut self.changes);
+            self.progress.through[at] = spans[at].end;
+            self.progress.units[at] = self.progress.units[at].saturating_add(*units);
+            spans[at].end += 1;
         }
-        let first = self.stream_next;
-        for payload in payloads {
-            self.pairs.extend(layout::entry_pairs(self.stream_next, payload));
-            self.stream_next += 1;
+        if request.checkpoint.whole {
+            let gone: Vec<u32> = self.checkpoint.keys().copied().collect();
+            gone.into_iter().for_each(|part| self.set(part, None));
         }
-        self.entries += payloads.len() as u64;
-        self.bytes += bytes;
-        if let Some(checkpoint) = checkpoint {
-            self.checkpoint = Some(layout::checkpoint_pairs(checkpoint));
+        for (part, bytes) in &request.checkpoint.parts {
+            self.set(*part, bytes.clone());
         }
-        Ok(SeqSpan { first, end: self.stream_next })
+        self.retired.extend(&request.retire);
+        self.appends += 1;
+        Appended { generation: self.ordinal, spans }
     }
 
-    /// Applies the batch, if there is anything in it.
-    fn write(self, spool: &Spool) -> Result<Option<Written>, SpoolError> {
-        if self.pairs.is_empty() && self.checkpoint.is_none() {
-            return Ok(None);
-        }
-        let mut batch = sled::Batch::default();
-        let meta = layout::Meta { stream: spool.stream, next_seq: self.stream_next };
-        batch.insert(layout::META_KEY, meta.encode());
-        let mut checkpoint_parts = self.old_checkpoint_parts;
-        if let Some(pairs) = &self.checkpoint {
-            checkpoint_parts = pairs.len() as u32;
-            (checkpoint_parts..self.old_checkpoint_parts).for_each(|part| batch.remove(layout::checkpoint_key(part)));
-        }
-        for (key, value) in self.pairs.into_iter().chain(self.checkpoint.into_iter().flatten()) {
-            batch.insert(key, value);
-        }
-        let _whole = spool.applying.write();
-        spool.store.apply(batch)?;
-        Ok(Some(Written { next_seq: self.stream_next, entries: self.entries, bytes: self.bytes, checkpoint_parts }))
+    fn set(&mut self, part: u32, bytes: Option<Arc<[u8]>>) {
+        let old = match bytes {
+            Some(bytes) => self.checkpoint.insert(part, Part { bytes, commit: self.progress.commit }),
+            None => self.checkpoint.remove(&part),
+        };
+        self.changed_parts.entry(part).or_insert(old.map_or(0, |old| layout::pieces_of(old.bytes.len()) as u16));
     }
-}
 
-impl Written {
-    fn enter(self, state: &mut State) {
-        state.next_seq = self.next_seq;
-        state.entries += self.entries;
-        state.bytes += self.bytes;
-        state.checkpoint_parts = self.checkpoint_parts;
+    fn batch(&mut self) -> Vec<Change> {
+        let mut changes = std::mem::take(&mut self.changes);
+        for (&part, &old_pieces) in &self.changed_parts {
+            let head = Head { units_before: u64::from(part), ..Head::single(Kind::Checkpoint, self.id, self.progress.commit) };
+            let pieces = self.checkpoint.get(&part).map_or(0, |of| {
+                layout::cut(head, &of.bytes, &mut changes);
+                layout::pieces_of(of.bytes.len()) as u16
+            });
+            // Not removed: what is gone stays known should the database have to be salvaged, and can be written again (`generation.rs`).
+            changes.extend((pieces..old_pieces).map(|piece| {
+                let head = Head { piece, pieces: 0, ..head };
+                (head.key(), Some(head.with(&[])))
+            }));
+        }
+        changes.extend(
+            self.retired.iter().map(|gone| (layout::retired_key(*gone), Some(layout::retired_value(self.id, *gone, self.progress.commit)))),
+        );
+        self.progress.fingerprint = self.checkpoint.iter().fold(0, |sum, (part, of)| sum ^ layout::fingerprint(*part, of.commit));
+        changes.push((layout::COMMIT_KEY.to_vec(), Some(self.progress.encode(self.id))));
+        changes
     }
 }

@@ -2,27 +2,44 @@
 
 use std::{io, path::PathBuf};
 
-/// Why an operation failed.
+/// Which bound an append came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// What the spool's files may take.
+    Spool,
+    /// What must stay free on the volume.
+    Volume,
+}
+
+/// Why an operation failed. Whatever it was, the handle stays of use: a later append tries a new generation.
 #[derive(Debug, thiserror::Error)]
 pub enum SpoolError {
-    /// Nothing was written. Acknowledging entries makes room.
-    #[error("full: would hold {bytes} bytes, at most {max}")]
-    Full { bytes: u64, max: u64 },
+    /// Nothing was written. Acknowledging or retiring generations makes room.
+    #[error("full: {limit:?} would take {bytes} bytes, at most {max}")]
+    Full { limit: Limit, bytes: u64, max: u64 },
     /// Nothing was written, and nothing can make this payload fit.
     #[error("{bytes} bytes in one append, at most {max}")]
     TooLarge { bytes: u64, max: u64 },
-    /// Final for this handle: an earlier operation failed half-way, so that only what is on disk is known. Open the spool again.
-    #[error("closed by an earlier failure: {reason}")]
-    Poisoned { reason: String },
+    /// There is no generation with this ordinal.
+    #[error("no generation {ordinal}")]
+    UnknownGeneration { ordinal: u64 },
+    /// Entries of it may have been sent, or appends go to it: it can't be replaced.
+    #[error("generation {ordinal} can't be retired: {why}")]
+    NotRetirable { ordinal: u64, why: &'static str },
+    #[error("no lane {lane}")]
+    UnknownLane { lane: u8 },
+    /// Another append of the same group met this; nothing of the group was written.
+    #[error("the commit failed: {reason}")]
+    Commit { reason: String, full: bool },
     /// Another process or handle has it open.
     #[error("{path} is in use")]
     InUse { path: PathBuf },
     #[error("{what} {path}")]
     Io { what: &'static str, path: PathBuf, source: io::Error },
-    /// The database below failed; final for this handle.
+    /// The database below failed.
     #[error("storage failed to {what}")]
     Storage { what: &'static str, source: sled::Error },
-    /// The database below panicked; final for this handle.
+    /// The database below panicked.
     #[error("storage panicked when it had to {what}: {message}")]
     Panicked { what: &'static str, message: String },
     /// What was read back can't be what was written.
@@ -34,17 +51,41 @@ pub enum SpoolError {
 }
 
 impl SpoolError {
-    /// True if this handle is of no more use; open the spool again.
-    pub fn is_final(&self) -> bool {
-        !matches!(self, Self::Full { .. } | Self::TooLarge { .. })
-    }
-
-    /// True if the files themselves can't be read, so that opening them again would fail again.
-    pub(crate) fn is_damage(&self) -> bool {
+    /// There is no room, in the spool or on the volume.
+    pub fn is_full(&self) -> bool {
         match self {
-            Self::Damaged { .. } | Self::Panicked { .. } => true,
-            Self::Storage { source, .. } => matches!(source, sled::Error::Corruption { .. } | sled::Error::ReportableBug(_)),
+            Self::Full { .. } => true,
+            Self::Commit { full, .. } => *full,
+            Self::Io { source, .. } => is_no_space(source),
+            Self::Storage { source: sled::Error::Io(source), .. } => is_no_space(source),
             _ => false,
         }
     }
+
+    /// The files themselves can't be read, so that trying again would fail again.
+    pub(crate) fn is_damage(&self) -> bool {
+        match self {
+            Self::Damaged { .. } | Self::Panicked { .. } => true,
+            Self::Storage { source: sled::Error::Io(source), .. } | Self::Io { source, .. } => {
+                !is_no_space(source)
+                    && !matches!(source.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::OutOfMemory)
+                    && source.raw_os_error().is_none_or(|code| code != EMFILE && code != ENFILE)
+            }
+            Self::Storage { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// The same for another member of a group.
+    pub(crate) fn for_others(&self) -> Self {
+        Self::Commit { reason: self.to_string(), full: self.is_full() }
+    }
+}
+
+/// Too many files are open, in this process or in the system.
+const EMFILE: i32 = 24;
+const ENFILE: i32 = 23;
+
+fn is_no_space(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
 }

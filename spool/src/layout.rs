@@ -1,215 +1,360 @@
-//! Keys and values, as they are in the only tree.
+//! Keys and values, as they are in the only tree of a generation's database.
 //!
 //! | key | value |
 //! |---|---|
-//! | `m` | version, stream, next sequence, CRC32C |
-//! | `c` + part (u32) | checkpoint: head, then its bytes |
-//! | `e` + sequence (u64) + part (u32) | entry: head, then its payload |
+//! | `m` | meta: how the generation began |
+//! | `c` + part (u32) + piece (u16) | checkpoint part; a head that says that there are 0 pieces: this one is gone |
+//! | `e` + lane (u8) + sequence (u64) + piece (u16) | entry |
+//! | `r` + ordinal (u64) | a generation that was retired |
+//! | `z` | commit: how far each lane has come, and what the checkpoint is |
 //!
-//! Numbers in keys are big-endian, so that keys sort as the numbers do; those in values little-endian. Checkpoint and payloads are cut into
-//! parts of at most 4 KiB: a leaf of sled's tree holds up to about twenty values, and a leaf above 128 KiB would go to a file of its own, which
-//! sled writes without any sync. The head (CRC32C, length, sequence) stands before the first part, and the checksum covers sequence, length
-//! and all bytes, so an entry can't be taken for another, or for a shorter one.
+//! Numbers in keys are big-endian, so that keys sort as the numbers do; those in values little-endian. Each value is a head of 48 bytes and at
+//! most 4,048 bytes more: a leaf of sled's tree holds up to about twenty values, and a leaf above 128 KiB would go to a file of its own, which
+//! sled writes without any sync. The head says all that the key says, and begins with a magic number, so that a value can be found
+//! in the raw bytes of a file that the database can't open any more (`salvage.rs`). The checksum covers head and bytes.
+//!
+//! | at | bytes | head |
+//! |---|---|---|
+//! | 0 | 4 | magic |
+//! | 4 | 1 | kind, and the format's version in the upper half |
+//! | 5 | 1 | lane |
+//! | 6, 8 | 2, 2 | piece, number of pieces |
+//! | 10 | 2 | bytes that follow the head |
+//! | 12 | 8 | generation's id |
+//! | 20 | 8 | sequence; of a checkpoint part or a commit: the number of its commit; of a retired generation: its ordinal |
+//! | 28 | 8 | units before; of a checkpoint part: its number; of a retired generation: the number of the commit |
+//! | 36 | 8 | units |
+//! | 44 | 4 | CRC32C |
 
-use crate::SpoolError;
+use crate::{LANES, Lane, Parent, SpoolError, SpoolTime, disk::Change};
+
+pub(crate) const MAGIC: [u8; 4] = [0xd7, b'm', b'S', 0x1b];
+pub(crate) const VERSION: u8 = 1;
+pub(crate) const HEAD_BYTES: usize = 48;
+pub(crate) const PIECE_BYTES: usize = 4096 - HEAD_BYTES;
+const CRC_AT: usize = HEAD_BYTES - 4;
 
 pub(crate) const META_KEY: &[u8] = b"m";
-const CHECKPOINT: u8 = b'c';
-const ENTRY: u8 = b'e';
-
-pub(crate) const VERSION: u8 = 1;
-pub(crate) const PART_BYTES: usize = 4096;
-const HEAD_BYTES: usize = 16;
-/// What sled adds to a key and a value in a leaf, roughly.
-const PART_OVERHEAD: u64 = 16;
-/// The checkpoint's place in the checksum, where an entry has its sequence.
-pub(crate) const CHECKPOINT_SEQ: u64 = 0;
-
-/// One key and its value.
-pub(crate) type Pair = (Vec<u8>, Vec<u8>);
+pub(crate) const COMMIT_KEY: &[u8] = b"z";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Meta {
-    pub(crate) stream: u64,
-    pub(crate) next_seq: u64,
+pub(crate) enum Kind {
+    Meta = 1,
+    Entry = 2,
+    Checkpoint = 3,
+    Retired = 4,
+    Commit = 5,
 }
 
-impl Meta {
-    pub(crate) const BYTES: usize = 21;
+/// What stands before each value's bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Head {
+    pub(crate) kind: Kind,
+    pub(crate) lane: u8,
+    pub(crate) piece: u16,
+    pub(crate) pieces: u16,
+    pub(crate) len: u16,
+    pub(crate) generation: u64,
+    pub(crate) seq: u64,
+    pub(crate) units_before: u64,
+    pub(crate) units: u64,
+}
 
-    pub(crate) fn encode(self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(Self::BYTES);
-        out.push(VERSION);
-        out.extend_from_slice(&self.stream.to_le_bytes());
-        out.extend_from_slice(&self.next_seq.to_le_bytes());
-        let checksum = crc32c::crc32c(&out);
+impl Head {
+    pub(crate) fn single(kind: Kind, generation: u64, seq: u64) -> Self {
+        Self { kind, lane: 0, piece: 0, pieces: 1, len: 0, generation, seq, units_before: 0, units: 0 }
+    }
+
+    /// The value of this head and `bytes`.
+    pub(crate) fn with(mut self, bytes: &[u8]) -> Vec<u8> {
+        self.len = bytes.len() as u16;
+        let mut out = Vec::with_capacity(HEAD_BYTES + bytes.len());
+        out.extend_from_slice(&MAGIC);
+        out.push(self.kind as u8 | VERSION << 4);
+        out.push(self.lane);
+        [self.piece, self.pieces, self.len].iter().for_each(|n| out.extend_from_slice(&n.to_le_bytes()));
+        [self.generation, self.seq, self.units_before, self.units].iter().for_each(|n| out.extend_from_slice(&n.to_le_bytes()));
+        let checksum = crc32c::crc32c_append(crc32c::crc32c(&out), bytes);
         out.extend_from_slice(&checksum.to_le_bytes());
+        out.extend_from_slice(bytes);
         out
     }
 
-    pub(crate) fn decode(value: &[u8]) -> Result<Self, SpoolError> {
-        const DAMAGED: SpoolError = SpoolError::Damaged { what: "the spool's head" };
-        let (checked, checksum) = value.split_last_chunk::<4>().ok_or(DAMAGED)?;
-        let (&version, rest) = checked.split_first().ok_or(DAMAGED)?;
-        if u32::from_le_bytes(*checksum) != crc32c::crc32c(checked) {
-            return Err(DAMAGED);
+    /// The head at the front of `raw` and the bytes that belong to it, if they are what was written.
+    pub(crate) fn parse(raw: &[u8]) -> Result<(Self, &[u8]), NoHead> {
+        let (head, rest) = raw.split_first_chunk::<HEAD_BYTES>().ok_or(NoHead::Short)?;
+        if head[..4] != MAGIC {
+            return Err(NoHead::Bad);
         }
-        if version != VERSION {
-            return Err(SpoolError::UnknownVersion { found: version, known: VERSION });
+        let len = usize::from(u16::from_le_bytes([head[10], head[11]]));
+        if len > PIECE_BYTES {
+            return Err(NoHead::Bad);
         }
-        let (stream, rest) = rest.split_first_chunk::<8>().ok_or(DAMAGED)?;
-        let next_seq = rest.first_chunk::<8>().ok_or(DAMAGED)?;
-        Ok(Self { stream: u64::from_le_bytes(*stream), next_seq: u64::from_le_bytes(*next_seq) })
+        let bytes = rest.get(..len).ok_or(NoHead::Short)?;
+        let checksum = u32::from_le_bytes([head[44], head[45], head[46], head[47]]);
+        if crc32c::crc32c_append(crc32c::crc32c(&head[..CRC_AT]), bytes) != checksum {
+            return Err(NoHead::Bad);
+        }
+        if head[4] >> 4 != VERSION {
+            return Err(NoHead::Version(head[4] >> 4));
+        }
+        let kind = match head[4] & 15 {
+            1 => Kind::Meta,
+            2 => Kind::Entry,
+            3 => Kind::Checkpoint,
+            4 => Kind::Retired,
+            5 => Kind::Commit,
+            _ => return Err(NoHead::Bad),
+        };
+        if usize::from(head[5]) >= LANES {
+            return Err(NoHead::Bad);
+        }
+        let short = |at: usize| u16::from_le_bytes([head[at], head[at + 1]]);
+        let long = |at: usize| u64::from_le_bytes(std::array::from_fn(|i| head[at + i]));
+        let head = Self {
+            kind,
+            lane: head[5],
+            piece: short(6),
+            pieces: short(8),
+            len: len as u16,
+            generation: long(12),
+            seq: long(20),
+            units_before: long(28),
+            units: long(36),
+        };
+        Ok((head, bytes))
+    }
+
+    /// A checkpoint part has become shorter, and this piece of it is gone. If it is the first one, the part itself is.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.kind == Kind::Checkpoint && self.pieces == 0
+    }
+
+    /// The key under which a value with this head lies.
+    pub(crate) fn key(&self) -> Vec<u8> {
+        match self.kind {
+            Kind::Meta => META_KEY.to_vec(),
+            Kind::Commit => COMMIT_KEY.to_vec(),
+            Kind::Retired => retired_key(self.seq),
+            Kind::Entry => entry_key(Lane(self.lane), self.seq, self.piece),
+            Kind::Checkpoint => checkpoint_key(self.units_before as u32, self.piece),
+        }
     }
 }
 
-/// The first key of an entry; all keys of lower entries are below it.
-pub(crate) fn entry_key(seq: u64, part: u32) -> Vec<u8> {
-    let mut key = Vec::with_capacity(13);
-    key.push(ENTRY);
+/// Why there is no head at a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoHead {
+    /// More bytes are needed to tell.
+    Short,
+    Bad,
+    Version(u8),
+}
+
+/// A value that is alone under its key.
+pub(crate) fn parse_single<'a>(value: &'a [u8], kind: Kind, what: &'static str) -> Result<(Head, &'a [u8]), SpoolError> {
+    match Head::parse(value) {
+        Ok((head, bytes)) if head.kind == kind => Ok((head, bytes)),
+        Err(NoHead::Version(found)) => Err(SpoolError::UnknownVersion { found, known: VERSION }),
+        _ => Err(SpoolError::Damaged { what }),
+    }
+}
+
+pub(crate) fn entry_key(lane: Lane, seq: u64, piece: u16) -> Vec<u8> {
+    let mut key = Vec::with_capacity(12);
+    key.extend_from_slice(&[b'e', lane.0]);
     key.extend_from_slice(&seq.to_be_bytes());
-    key.extend_from_slice(&part.to_be_bytes());
+    key.extend_from_slice(&piece.to_be_bytes());
     key
 }
 
-/// Sequence and part of an entry's key.
-pub(crate) fn parse_entry_key(key: &[u8]) -> Option<(u64, u32)> {
-    let (seq, part) = key.strip_prefix(&[ENTRY])?.split_first_chunk::<8>()?;
-    Some((u64::from_be_bytes(*seq), u32::from_be_bytes(part.try_into().ok()?)))
+/// Lane, sequence and piece of an entry's key.
+pub(crate) fn parse_entry_key(key: &[u8]) -> Option<(Lane, u64, u16)> {
+    let ([lane], rest) = key.strip_prefix(b"e")?.split_first_chunk::<1>()?;
+    let (seq, piece) = rest.split_first_chunk::<8>()?;
+    Some((Lane(*lane), u64::from_be_bytes(*seq), u16::from_be_bytes(piece.try_into().ok()?)))
 }
 
-pub(crate) fn checkpoint_key(part: u32) -> Vec<u8> {
-    let mut key = vec![CHECKPOINT];
+pub(crate) fn checkpoint_key(part: u32, piece: u16) -> Vec<u8> {
+    let mut key = vec![b'c'];
     key.extend_from_slice(&part.to_be_bytes());
+    key.extend_from_slice(&piece.to_be_bytes());
     key
 }
 
-pub(crate) const CHECKPOINT_PREFIX: &[u8] = &[CHECKPOINT];
-
-pub(crate) fn entry_pairs(seq: u64, payload: &[u8]) -> Vec<Pair> {
-    cut(seq, payload, |part| entry_key(seq, part))
+pub(crate) fn retired_key(ordinal: u64) -> Vec<u8> {
+    [b"r".as_slice(), &ordinal.to_be_bytes()].concat()
 }
 
-pub(crate) fn checkpoint_pairs(checkpoint: &[u8]) -> Vec<Pair> {
-    cut(CHECKPOINT_SEQ, checkpoint, checkpoint_key)
+pub(crate) fn retired_value(generation: u64, ordinal: u64, commit: u64) -> Vec<u8> {
+    Head { units_before: commit, ..Head::single(Kind::Retired, generation, ordinal) }.with(&[])
 }
 
-/// What a pair counts towards the spool's bound.
-pub(crate) fn weight(key_len: usize, value_len: usize) -> u64 {
-    key_len as u64 + value_len as u64 + PART_OVERHEAD
+pub(crate) fn pieces_of(len: usize) -> usize {
+    len.div_ceil(PIECE_BYTES).max(1)
 }
 
-/// What the pairs of a payload of `len` bytes count together.
-pub(crate) fn payload_weight(len: usize) -> u64 {
-    let bytes = len + HEAD_BYTES;
-    bytes as u64 + bytes.div_ceil(PART_BYTES) as u64 * weight(13, 0)
+/// What payloads of `len` bytes come to as values with their keys.
+pub(crate) fn weight(len: usize) -> u64 {
+    (len + pieces_of(len) * (HEAD_BYTES + 12 + 8)) as u64
 }
 
-fn cut(seq: u64, payload: &[u8], key: impl Fn(u32) -> Vec<u8>) -> Vec<Pair> {
-    let mut framed = Vec::with_capacity(HEAD_BYTES + payload.len());
-    framed.extend_from_slice(&checksum(seq, payload).to_le_bytes());
-    framed.extend_from_slice(&(payload.len() as u32).to_le_bytes());
-    framed.extend_from_slice(&seq.to_le_bytes());
-    framed.extend_from_slice(payload);
-    framed.chunks(PART_BYTES).zip(0..).map(|(part, i)| (key(i), part.to_vec())).collect()
+/// The pairs of one entry or checkpoint part.
+pub(crate) fn cut(head: Head, payload: &[u8], out: &mut Vec<Change>) {
+    let pieces = pieces_of(payload.len()) as u16;
+    for piece in 0..pieces {
+        let from = usize::from(piece) * PIECE_BYTES;
+        let bytes = &payload[from..payload.len().min(from + PIECE_BYTES)];
+        let head = Head { piece, pieces, ..head };
+        out.push((head.key(), Some(head.with(bytes))));
+    }
 }
 
-/// Puts the parts of one entry (or of the checkpoint) together again.
-#[derive(Debug)]
+/// Puts the pieces of one entry or checkpoint part together again.
+#[derive(Debug, Default)]
 pub(crate) struct Joiner {
-    seq: u64,
-    parts: u32,
+    first: Option<Head>,
+    next: u16,
     bytes: Vec<u8>,
-    in_order: bool,
+    broken: bool,
 }
 
 impl Joiner {
-    pub(crate) fn new(seq: u64) -> Self {
-        Self { seq, parts: 0, bytes: Vec::new(), in_order: true }
+    pub(crate) fn push(&mut self, head: Head, bytes: &[u8]) {
+        let first = *self.first.get_or_insert(head);
+        let full = head.piece + 1 == head.pieces || bytes.len() == PIECE_BYTES;
+        let same = Head { piece: 0, len: 0, ..first } == Head { piece: 0, len: 0, ..head };
+        if head.piece != self.next || !full || !same {
+            self.broken = true;
+        }
+        self.next = self.next.wrapping_add(1);
+        self.bytes.extend_from_slice(bytes);
     }
 
-    pub(crate) fn seq(&self) -> u64 {
-        self.seq
+    pub(crate) fn spoil(&mut self) {
+        self.broken = true;
     }
 
-    pub(crate) fn push(&mut self, part: u32, value: &[u8]) {
-        self.in_order &= part == self.parts;
-        self.parts += 1;
-        self.bytes.extend_from_slice(value);
+    /// The head of any of its pieces.
+    pub(crate) fn head(&self) -> Option<Head> {
+        self.first
     }
 
-    /// The payload, if it is what was written.
-    pub(crate) fn finish(mut self) -> Option<Vec<u8>> {
-        let (head, payload) = self.bytes.split_first_chunk::<HEAD_BYTES>()?;
-        let [c0, c1, c2, c3, l0, l1, l2, l3, seq @ ..] = *head;
-        let intact = self.in_order
-            && u32::from_le_bytes([l0, l1, l2, l3]) as usize == payload.len()
-            && u64::from_le_bytes(seq) == self.seq
-            && u32::from_le_bytes([c0, c1, c2, c3]) == checksum(self.seq, payload);
-        intact.then(|| self.bytes.split_off(HEAD_BYTES))
+    pub(crate) fn finish(self) -> Option<(Head, Vec<u8>)> {
+        let head = self.first?;
+        (!self.broken && self.next == head.pieces).then_some((head, self.bytes))
     }
 }
 
-fn checksum(seq: u64, payload: &[u8]) -> u32 {
-    let head = crc32c::crc32c_append(crc32c::crc32c(&seq.to_le_bytes()), &(payload.len() as u32).to_le_bytes());
-    crc32c::crc32c_append(head, payload)
+/// How a generation began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Meta {
+    pub(crate) id: u64,
+    pub(crate) ordinal: u64,
+    pub(crate) opened_at: SpoolTime,
+    /// The last one before it that had entries.
+    pub(crate) parent: Option<Parent>,
+    /// The one before it, also if that had none: what it holds beyond this does not count.
+    pub(crate) before: Option<Parent>,
+    /// It was put together from what was left of a damaged one.
+    pub(crate) salvaged: bool,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn join(seq: u64, pairs: &[Pair]) -> Option<Vec<u8>> {
-        let mut joiner = Joiner::new(seq);
-        for (key, value) in pairs {
-            joiner.push(parse_entry_key(key).unwrap().1, value);
+impl Meta {
+    pub(crate) fn body(&self) -> Vec<u8> {
+        let mut out = vec![u8::from(self.salvaged)];
+        put(&mut out, &[self.ordinal, self.opened_at.0]);
+        for link in [self.parent, self.before] {
+            // No generation has the id 0.
+            let link = link.unwrap_or(Parent { generation: 0, through: [0; LANES], units: [0; LANES] });
+            put(&mut out, &[link.generation]);
+            put(&mut out, &link.through);
+            put(&mut out, &link.units);
         }
-        joiner.finish()
+        out
     }
 
-    #[test]
-    fn payloads_of_any_length_come_back_and_weigh_what_was_foretold() {
-        for len in [0, 1, PART_BYTES - HEAD_BYTES, PART_BYTES - HEAD_BYTES + 1, PART_BYTES, 3 * PART_BYTES, 100_000] {
-            let payload: Vec<u8> = (0..len).map(|i| i as u8).collect();
-            let pairs = entry_pairs(7, &payload);
-            assert_eq!(pairs.iter().map(|(k, v)| weight(k.len(), v.len())).sum::<u64>(), payload_weight(len));
-            assert!(pairs.iter().all(|(_, v)| v.len() <= PART_BYTES));
-            assert_eq!(join(7, &pairs), Some(payload));
-        }
+    pub(crate) fn from_body(id: u64, body: &[u8]) -> Option<Self> {
+        let ([salvaged], mut rest) = body.split_first_chunk::<1>()?;
+        let ordinal = take(&mut rest)?;
+        let opened_at = SpoolTime(take(&mut rest)?);
+        let mut link = || Some(Parent { generation: take(&mut rest)?, through: take_lanes(&mut rest)?, units: take_lanes(&mut rest)? });
+        let [parent, before] = [link()?, link()?].map(|link| (link.generation != 0).then_some(link));
+        Some(Self { id, ordinal, opened_at, parent, before, salvaged: *salvaged == 1 })
     }
 
-    #[test]
-    fn a_flipped_bit_a_lost_part_or_a_foreign_sequence_is_found() {
-        let pairs = entry_pairs(7, &[5; 10_000]);
-        assert_eq!(join(8, &pairs), None);
-        assert_eq!(join(7, &pairs[..2]), None);
-        assert_eq!(join(7, &pairs[1..]), None);
-        for (part, byte) in [(0, 0), (0, 5), (0, 9), (0, 100), (2, 3)] {
-            let mut damaged = pairs.clone();
-            damaged[part].1[byte] ^= 1;
-            assert_eq!(join(7, &damaged), None, "part {part} byte {byte}");
-        }
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        Head::single(Kind::Meta, self.id, self.ordinal).with(&self.body())
     }
 
-    #[test]
-    fn keys_sort_as_sequences_do() {
-        let mut keys: Vec<_> = [(300, 0), (2, 1), (2, 0), (u64::MAX, 3), (256, 0)].map(|(s, p)| entry_key(s, p)).to_vec();
-        keys.sort();
-        let sorted: Vec<_> = keys.iter().map(|k| parse_entry_key(k).unwrap()).collect();
-        assert_eq!(sorted, [(2, 0), (2, 1), (256, 0), (300, 0), (u64::MAX, 3)]);
-        assert!(META_KEY > CHECKPOINT_PREFIX && META_KEY > entry_key(u64::MAX, u32::MAX).as_slice());
+    pub(crate) fn decode(value: &[u8]) -> Result<Self, SpoolError> {
+        let what = "a generation's head";
+        let (head, body) = parse_single(value, Kind::Meta, what)?;
+        Self::from_body(head.generation, body).ok_or(SpoolError::Damaged { what })
+    }
+}
+
+/// How far a generation has come: written with each commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Progress {
+    /// The commit's number; the one that makes a generation is 1.
+    pub(crate) commit: u64,
+    pub(crate) through: [u64; LANES],
+    pub(crate) units: [u64; LANES],
+    /// Of the checkpoint's parts and the commits that wrote them.
+    pub(crate) fingerprint: u64,
+}
+
+impl Progress {
+    pub(crate) fn body(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        put(&mut out, &self.through);
+        put(&mut out, &self.units);
+        put(&mut out, &[self.fingerprint]);
+        out
     }
 
-    #[test]
-    fn a_damaged_or_newer_head_is_refused() {
-        let meta = Meta { stream: 42, next_seq: 7 };
-        let value = meta.encode();
-        assert_eq!(Meta::decode(&value).unwrap(), meta);
-        for i in 0..value.len() {
-            let mut damaged = value.clone();
-            damaged[i] ^= 0x10;
-            assert!(Meta::decode(&damaged).is_err(), "byte {i}");
-        }
-        assert!(Meta::decode(&[]).is_err());
+    pub(crate) fn from_body(commit: u64, mut rest: &[u8]) -> Option<Self> {
+        Some(Self { commit, through: take_lanes(&mut rest)?, units: take_lanes(&mut rest)?, fingerprint: take(&mut rest)? })
     }
+
+    pub(crate) fn encode(&self, generation: u64) -> Vec<u8> {
+        Head::single(Kind::Commit, generation, self.commit).with(&self.body())
+    }
+
+    pub(crate) fn decode(value: &[u8]) -> Result<Self, SpoolError> {
+        let what = "a generation's last commit";
+        let (head, body) = parse_single(value, Kind::Commit, what)?;
+        Self::from_body(head.seq, body).ok_or(SpoolError::Damaged { what })
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.through == [0; LANES]
+    }
+}
+
+/// What a checkpoint part adds to the fingerprint.
+pub(crate) fn fingerprint(part: u32, commit: u64) -> u64 {
+    let mut bytes = part.to_le_bytes().to_vec();
+    put(&mut bytes, &[commit]);
+    let low = crc32c::crc32c(&bytes);
+    u64::from(low) | u64::from(crc32c::crc32c_append(low, &bytes)) << 32
+}
+
+pub(crate) fn put(out: &mut Vec<u8>, numbers: &[u64]) {
+    numbers.iter().for_each(|n| out.extend_from_slice(&n.to_le_bytes()));
+}
+
+pub(crate) fn take(rest: &mut &[u8]) -> Option<u64> {
+    let (number, behind) = rest.split_first_chunk::<8>()?;
+    *rest = behind;
+    Some(u64::from_le_bytes(*number))
+}
+
+pub(crate) fn take_lanes(rest: &mut &[u8]) -> Option<[u64; LANES]> {
+    let mut lanes = [0; LANES];
+    for lane in &mut lanes {
+        *lane = take(rest)?;
+    }
+    Some(lanes)
 }

@@ -3,348 +3,326 @@
 //! A gateway keeps its records here until the collector has them, and the collector keeps batches here until the lake has them. Blocking;
 //! call it from a thread of its own.
 //!
-//! Invariants:
-//! - When [`Spool::append`] returns, all its payloads and the checkpoint are on disk; if it fails, none of them will be found later. (If the
-//!   process dies while it runs, either all or none are found.)
-//! - Sequences begin with 1, have no gap, and none is given twice within a stream, also not when all entries are gone.
-//! - An entry is deleted only by [`Spool::acknowledge`].
-//! - After a failure of the storage the handle refuses everything (see [`SpoolError::is_final`]): only opening again tells what is on disk.
+//! A spool is a row of *generations*, each a database in a folder of its own with a random id. Appends go to the newest. It holds up to
+//! [`LANES`] *lanes*, each with the sequences 1, 2, 3 …; generation and lane together are a *stream* ([`stream_id`]). Entries are not deleted one
+//! by one: acknowledging moves a cursor, and a closed generation that is acknowledged as a whole goes as a whole.
 //!
-//! The bound ([`Options::max_bytes`]) is on what the files may take. sled writes a value about three times until it rests, and uses the room of
-//! what is gone again, but never gives it back: the files of a spool that is filled and emptied again and again settle at 1.9 to 2.5 times
-//! what it held at most (64 MiB held, entries of 300 bytes to 30 KB; `tests/it/space.rs` keeps watch). The size of the files therefore can't
-//! tell whether there is room; what is held can, and it is bounded to two fifths of `max_bytes`. A fixed part of a few MiB comes on top.
-//! Held are payloads, keys and heads, counted by the spool itself and counted anew at each opening. The checkpoint is not counted, so that
-//! it can be written when the spool is full.
+//! Invariants:
+//! - When [`Spool::append`] returns, its entries in all lanes and its changes of the checkpoint are on disk; if it fails, none of them will be
+//!   found later. (If the process dies while it runs, either all or none are found.)
+//! - Sequences have no gap, and none is given twice within a stream: each opening begins a new generation, so this also holds when a backup was
+//!   put in place.
+//! - Each generation begins with a copy of the whole checkpoint and a link to the one before it ([`Parent`]).
+//! - An entry goes only with its generation: when all of that is acknowledged, or when an append replaces it ([`Append::retire`]).
+//! - After a failure of the storage the next append goes to a new generation. The link says through which entry the failed one counts.
+//! - What can't be read back is reported, never replaced by something else.
+//!
+//! The bound ([`Options::max_bytes`]) is on what the files take, measured, and each append is held against it together with what it may cost.
 
 mod commit;
+mod disk;
 mod error;
+mod generation;
 mod group;
 mod layout;
-mod mark;
-mod quarantine;
+mod open;
 mod read;
-mod store;
+mod rotate;
+mod salvage;
+mod sidecar;
+pub mod simulated;
+mod sled_disk;
+mod space;
+mod state;
+mod types;
 
-use std::{
-    hash::{BuildHasher, Hasher, RandomState},
-    path::{Path, PathBuf},
+use std::{path::Path, sync::Arc};
+
+use parking_lot::{Mutex, RwLock};
+
+use commit::Request;
+pub use disk::{Change, Database, Disk, Flow};
+pub use error::{Limit, SpoolError};
+use generation::{Failure, Generation, Handle};
+use group::Group;
+use read::Wanted;
+use sidecar::Told;
+pub use sled_disk::SledDisk;
+use state::{Readers, State};
+pub use types::{
+    Append, Appended, Checkpoint, CorruptEntry, Counters, Entry, GenerationView, LANES, Lane, LaneView, Level, NewEntry, OpenReport,
+    Options, Parent, Peek, Room, Salvaged, SeqSpan, SpoolTime, stream_id,
 };
 
-use parking_lot::{Mutex, MutexGuard, RwLock};
-
-use commit::{Outcome, Request};
-pub use error::SpoolError;
-use group::Group;
-use layout::{Joiner, Meta};
-use mark::Mark;
-use read::{Reading, take_stock};
-use store::{Flow, Store};
-
 /// The largest append: beyond it one commit would hold others up for long.
-const MAX_APPEND_BYTES: usize = 16 << 20;
-/// How a spool is opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Options {
-    /// What the files may take; appends are refused ([`SpoolError::Full`]) when two fifths of it are held.
-    pub max_bytes: u64,
-    /// The storage's cache in memory.
-    pub cache_bytes: u64,
-}
+const MAX_APPEND_BYTES: u64 = 16 << 20;
 
-impl Options {
-    /// What may be held.
-    fn max_held(self) -> u64 {
-        self.max_bytes / 5 * 2
-    }
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { max_bytes: 1 << 30, cache_bytes: 8 << 20 }
-    }
-}
-
-/// What was found when a spool was opened.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OpenReport {
-    /// Entries held, also those that can't be read back.
-    pub recovered_entries: u64,
-    /// Entries that can't be read back, or are not there though they should be. Those between others stay (and are reported by peek) until
-    /// they are acknowledged.
-    pub corrupt: Vec<CorruptEntry>,
-    /// There was no spool here, or none that could be opened.
-    pub created: bool,
-    /// Where a spool that could not be opened was put; all that it held is lost to this one.
-    pub quarantined: Option<PathBuf>,
-}
-
-/// An entry that can't be read back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CorruptEntry {
-    pub seq: u64,
-}
-
-/// An entry read back.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    pub seq: u64,
-    pub payload: Vec<u8>,
-}
-
-/// Entries read back, and those in the same range that can't be.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Peek {
-    pub entries: Vec<Entry>,
-    pub corrupt: Vec<CorruptEntry>,
-}
-
-/// The half-open range of sequences `[first, end)` that an append was given; empty if it had no payloads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SeqSpan {
-    pub first: u64,
-    pub end: u64,
-}
-
-impl SeqSpan {
-    /// The last sequence, if there is one.
-    pub fn last(&self) -> Option<u64> {
-        (self.first < self.end).then(|| self.end - 1)
-    }
-
-    pub fn len(&self) -> u64 {
-        self.end - self.first
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.first == self.end
-    }
-}
-
-/// A durable queue in a folder of its own.
+/// A durable queue in a directory of its own.
+///
+/// Locks are taken in this order: `writing`, `applying`, `readers`, `state`.
 pub struct Spool {
-    store: Store,
-    mark: Mark,
-    stream: u64,
-    max_held: u64,
-    group: Group<Request, Result<Outcome, SpoolError>>,
-    state: Mutex<State>,
-    /// Held for writing while a batch is applied, so that no reader sees half of one.
+    disk: Arc<dyn Disk>,
+    options: Options,
+    group: Group<Request, Result<Appended, SpoolError>>,
+    /// Held by whoever changes files.
+    writing: Mutex<()>,
+    /// Held for writing while a batch is applied or a folder goes, so that no reader sees half of it.
     applying: RwLock<()>,
-}
-
-/// What is held.
-#[derive(Debug, Default)]
-struct State {
-    first_seq: u64,
-    next_seq: u64,
-    entries: u64,
-    bytes: u64,
-    checkpoint_parts: u32,
-    commits: u64,
-    poisoned: Option<String>,
+    readers: Mutex<Readers>,
+    state: Mutex<State>,
 }
 
 impl Spool {
-    /// Opens the spool in `dir`, or makes one. A spool that is too damaged to be opened is put aside, and a new one (with a new stream) made.
+    /// Opens the spool in `dir`, or makes one.
     ///
     /// # Errors
-    /// [`SpoolError::InUse`] if it is open elsewhere; otherwise what the file system or the storage says.
-    pub fn open(dir: &Path, options: Options) -> Result<(Self, OpenReport), SpoolError> {
-        match Self::open_as_is(dir, options) {
-            Err(e) if e.is_damage() => {
-                let aside = quarantine::put_aside(dir)?;
-                tracing::error!(error = &e as &dyn std::error::Error, path = %aside.display(), "spool is damaged: put aside, made a new one");
-                let (spool, report) = Self::open_as_is(dir, options)?;
-                Ok((spool, OpenReport { quarantined: Some(aside), ..report }))
+    /// As [`Spool::open`].
+    pub fn open_dir(dir: &Path, options: Options, now: SpoolTime) -> Result<(Self, OpenReport), SpoolError> {
+        Self::open(Arc::new(SledDisk::new(dir)?), options, now)
+    }
+
+    /// Adds entries and changes the checkpoint, atomically; returns when both are durable.
+    ///
+    /// # Errors
+    /// Nothing was appended. [`SpoolError::is_full`] tells whether room would help.
+    pub fn append(&self, append: &Append<'_>, now: SpoolTime) -> Result<Appended, SpoolError> {
+        if let Some(entry) = append.entries.iter().find(|entry| entry.lane.index() >= LANES) {
+            return Err(SpoolError::UnknownLane { lane: entry.lane.0 });
+        }
+        let request = Request::new(append, now);
+        let max = MAX_APPEND_BYTES.min(self.options.max_bytes);
+        let bytes = if request.weight() > MAX_APPEND_BYTES { request.weight() } else { self.disk.cost(request.weight()) };
+        if request.weight() > MAX_APPEND_BYTES || bytes > self.options.max_bytes {
+            return Err(SpoolError::TooLarge { bytes, max });
+        }
+        self.submit(request)
+    }
+
+    /// Entries of one lane of a generation with a sequence of at least `from`, in order: at most `max_entries`, and no more once they have
+    /// `max_bytes` (so at least one).
+    ///
+    /// # Errors
+    /// [`SpoolError::UnknownGeneration`] if it is gone; otherwise the storage could not be read.
+    pub fn peek(&self, generation: u64, lane: Lane, from: u64, max_entries: usize, max_bytes: usize) -> Result<Peek, SpoolError> {
+        let mut last_try = false;
+        loop {
+            let read = {
+                let _whole = self.applying.read();
+                self.peek_as_is(generation, lane, from, max_entries, max_bytes)
+            };
+            let needs_mending = match &read {
+                Ok(peek) => !peek.corrupt.is_empty() && !self.is_salvaged(generation),
+                Err(error) => error.is_damage(),
+            };
+            if !needs_mending || last_try || !self.mend(generation) {
+                return read;
             }
-            other => other,
+            last_try = true;
         }
     }
 
-    /// A random number, made with the spool: with a sequence it names an entry for good.
-    pub fn stream(&self) -> u64 {
-        self.stream
-    }
-
-    /// Adds entries and replaces the checkpoint (if there is one), atomically; returns when both are durable.
+    /// Moves a lane's cursor forward to `through`; returns by how many entries. It is on disk with the next append, and may be behind after the
+    /// power failed.
     ///
     /// # Errors
-    /// [`SpoolError::Full`] and [`SpoolError::TooLarge`] leave everything as it was; all others are final for this handle.
-    pub fn append(&self, payloads: &[&[u8]], checkpoint: Option<&[u8]>) -> Result<SeqSpan, SpoolError> {
-        let bytes = payloads.iter().map(|p| p.len()).sum::<usize>() + checkpoint.map_or(0, <[u8]>::len);
-        let held = payloads.iter().map(|p| layout::payload_weight(p.len())).sum::<u64>();
-        if held > self.max_held {
-            return Err(SpoolError::TooLarge { bytes: held, max: self.max_held });
-        }
-        if bytes > MAX_APPEND_BYTES {
-            return Err(SpoolError::TooLarge { bytes: bytes as u64, max: MAX_APPEND_BYTES as u64 });
-        }
-        if payloads.is_empty() && checkpoint.is_none() {
-            let next = self.usable()?.next_seq;
-            return Ok(SeqSpan { first: next, end: next });
-        }
-        let payloads = payloads.iter().map(|p| p.to_vec()).collect();
-        match self.submit(Request::Append { payloads, checkpoint: checkpoint.map(<[u8]>::to_vec) })? {
-            Outcome::Appended(span) => Ok(span),
-            Outcome::Acknowledged(_) => Err(SpoolError::Damaged { what: "an answer" }),
-        }
-    }
-
-    /// Entries with a sequence of at least `from`, in order: at most `max_entries`, and no more once they have `max_bytes` (so at least one).
-    ///
-    /// # Errors
-    /// Final for this handle: the storage could not be read.
-    pub fn peek(&self, from: u64, max_entries: usize, max_bytes: usize) -> Result<Peek, SpoolError> {
-        let _whole = self.applying.read();
-        let (from, end) = {
-            let state = self.usable()?;
-            (from.max(state.first_seq), state.next_seq)
+    /// The storage could not be read. A generation that is gone is no error: it was acknowledged, or replaced.
+    pub fn acknowledge(&self, generation: u64, lane: Lane, through: u64) -> Result<u64, SpoolError> {
+        let moved = match self.set_cursor(generation, lane, through, true) {
+            Err(SpoolError::UnknownGeneration { .. }) => 0,
+            moved => moved?,
         };
-        if from >= end || max_entries == 0 {
+        let done = {
+            let state = self.state.lock();
+            moved > 0 && !state.is_newest(generation) && state.generations.get(&generation).is_some_and(Generation::acknowledged)
+        };
+        if done {
+            let _writing = self.writing.lock();
+            self.drop_surplus()?;
+        }
+        Ok(moved)
+    }
+
+    /// Moves a lane's cursor back to `to`: the entries behind it are to be sent again. Returns how many these are.
+    ///
+    /// # Errors
+    /// [`SpoolError::UnknownGeneration`] if it is gone.
+    pub fn rewind(&self, generation: u64, lane: Lane, to: u64) -> Result<u64, SpoolError> {
+        self.set_cursor(generation, lane, to, false)
+    }
+
+    /// Notes, durably, that entries of a generation may be sent; it can't be retired any more.
+    ///
+    /// # Errors
+    /// [`SpoolError::UnknownGeneration`] if it is gone; otherwise what the storage says.
+    pub fn touch(&self, generation: u64) -> Result<(), SpoolError> {
+        let unknown = || SpoolError::UnknownGeneration { ordinal: generation };
+        if self.state.lock().generations.get(&generation).ok_or_else(unknown)?.touched {
+            return Ok(());
+        }
+        let _writing = self.writing.lock();
+        if !self.state.lock().generations.contains_key(&generation) {
+            return Err(unknown());
+        }
+        sidecar::touch(&*self.disk, &generation::name_of(generation))?;
+        self.state.lock().generations.get_mut(&generation).ok_or_else(unknown)?.touched = true;
+        Ok(())
+    }
+
+    /// Writes the cursors to disk.
+    pub fn flush(&self) {
+        let _writing = self.writing.lock();
+        self.write_marks(true);
+    }
+
+    /// The checkpoint's parts as they were last appended.
+    pub fn checkpoint(&self) -> Vec<(u32, Vec<u8>)> {
+        self.state.lock().checkpoint.iter().map(|(part, of)| (*part, of.bytes.to_vec())).collect()
+    }
+
+    /// All generations, the oldest first, also those that are acknowledged and kept.
+    pub fn view(&self) -> Vec<GenerationView> {
+        let state = self.state.lock();
+        state.generations.values().map(|generation| generation.view(state.is_current(generation.ordinal()))).collect()
+    }
+
+    /// Generations that were salvaged since this was asked last; those of the opening are in its report.
+    pub fn take_reports(&self) -> Vec<Salvaged> {
+        std::mem::take(&mut self.state.lock().reports)
+    }
+
+    pub fn counters(&self) -> Counters {
+        self.state.lock().counters
+    }
+
+    fn peek_as_is(&self, ordinal: u64, lane: Lane, from: u64, max_entries: usize, max_bytes: usize) -> Result<Peek, SpoolError> {
+        let (id, through, units) = {
+            let state = self.state.lock();
+            let generation = state.generations.get(&ordinal).ok_or(SpoolError::UnknownGeneration { ordinal })?;
+            let through = generation.progress.through.get(lane.index()).ok_or(SpoolError::UnknownLane { lane: lane.0 })?;
+            (generation.meta.id, *through, generation.progress.units[lane.index()])
+        };
+        if from > through || max_entries == 0 {
             return Ok(Peek::default());
         }
-        let mut reading = Reading::new(from, max_entries, max_bytes);
-        let read = self.store.scan(layout::entry_key(from, 0)..layout::entry_key(end, 0), |key, value| reading.pair(key, value));
-        self.poison_on(read)?;
-        Ok(reading.finish(end))
+        let wanted = Wanted { lane, from: from.max(1), through, units, max_entries, max_bytes };
+        read::read(&**self.reader(ordinal)?, id, wanted)
     }
 
-    /// Deletes all entries through `through`; returns how many, when that is durable.
-    ///
-    /// # Errors
-    /// Final for this handle; a part of the entries (from the front) may have been deleted.
-    pub fn acknowledge(&self, through: u64) -> Result<u64, SpoolError> {
-        {
-            let state = self.usable()?;
-            if through < state.first_seq || state.first_seq == state.next_seq {
+    /// The database of a generation; opens it if need be. `applying` is held by the caller.
+    fn reader(&self, ordinal: u64) -> Result<Arc<Handle>, SpoolError> {
+        if let Some(current) = self.state.lock().current.as_ref().filter(|current| current.ordinal == ordinal) {
+            return Ok(current.handle.clone());
+        }
+        let mut readers = self.readers.lock();
+        if let Some(handle) = readers.get(ordinal) {
+            return Ok(handle);
+        }
+        readers.make_room();
+        let told = Told::read(&*self.disk, &generation::name_of(ordinal));
+        let opened = match generation::open_folder(&self.disk, ordinal, self.options.cache_bytes / 4, &told, true) {
+            Ok(opened) => opened,
+            Err(Failure::Incomplete) => return Err(SpoolError::Damaged { what: "a generation's head" }),
+            Err(Failure::Damaged(error) | Failure::Other(error)) => return Err(error),
+        };
+        let handle = Arc::new(opened.handle);
+        readers.put(ordinal, handle.clone());
+        Ok(handle)
+    }
+
+    fn set_cursor(&self, ordinal: u64, lane: Lane, to: u64, forward: bool) -> Result<u64, SpoolError> {
+        let unknown = SpoolError::UnknownGeneration { ordinal };
+        let at = lane.index();
+        let (id, to, known_units) = {
+            let state = self.state.lock();
+            let Some(generation) = state.generations.get(&ordinal) else { return Err(unknown) };
+            let through = *generation.progress.through.get(at).ok_or(SpoolError::UnknownLane { lane: lane.0 })?;
+            let to = to.min(through);
+            if if forward { to <= generation.acked[at] } else { to >= generation.acked[at] } {
                 return Ok(0);
             }
-        }
-        match self.submit(Request::Acknowledge { through })? {
-            Outcome::Acknowledged(deleted) => Ok(deleted),
-            Outcome::Appended(_) => Err(SpoolError::Damaged { what: "an answer" }),
-        }
-    }
-
-    /// The checkpoint last appended.
-    ///
-    /// # Errors
-    /// [`SpoolError::Damaged`] if it can't be read back; otherwise final for this handle.
-    pub fn checkpoint(&self) -> Result<Option<Vec<u8>>, SpoolError> {
-        let _whole = self.applying.read();
-        drop(self.usable()?);
-        let mut joiner = Joiner::new(layout::CHECKPOINT_SEQ);
-        let mut parts = 0;
-        let read = self.store.scan(layout::checkpoint_key(0).., |key, value| {
-            if !key.starts_with(layout::CHECKPOINT_PREFIX) {
-                return Flow::Stop;
+            let units = match to {
+                0 => Some(0),
+                to if to == through => Some(generation.progress.units[at]),
+                _ => None,
+            };
+            (generation.meta.id, to, units)
+        };
+        let units = match known_units {
+            Some(units) => Some(units),
+            None => {
+                let _whole = self.applying.read();
+                // If it can't be told now the count is behind until the next time.
+                self.reader(ordinal).and_then(|reader| read::units_through(&**reader, id, lane, to)).ok().flatten()
             }
-            joiner.push(parts, value);
-            parts += 1;
-            Flow::Continue
-        });
-        self.poison_on(read)?;
-        match parts {
-            0 => Ok(None),
-            _ => joiner.finish().map(Some).ok_or(SpoolError::Damaged { what: "the checkpoint" }),
-        }
-    }
-
-    /// The lowest sequence held; that of the next entry if there is none.
-    pub fn first_seq(&self) -> u64 {
-        self.state.lock().first_seq
-    }
-
-    /// The sequence that the next entry will get.
-    pub fn next_seq(&self) -> u64 {
-        self.state.lock().next_seq
-    }
-
-    /// Entries held.
-    pub fn len(&self) -> u64 {
-        self.state.lock().entries
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Commits made durable since this handle was opened; fewer than appends if several threads append.
-    pub fn commits(&self) -> u64 {
-        self.state.lock().commits
-    }
-
-    /// Bytes held: what the bound is on.
-    pub fn bytes_held(&self) -> u64 {
-        self.state.lock().bytes
-    }
-
-    /// What the files take; 0 if that can't be found out.
-    pub fn bytes_on_disk(&self) -> u64 {
-        self.store.size_on_disk().unwrap_or_default()
-    }
-
-    fn open_as_is(dir: &Path, options: Options) -> Result<(Self, OpenReport), SpoolError> {
-        let store = Store::open(dir, options.cache_bytes)?;
-        let (mark, marked) = Mark::open(dir)?;
-        let (mut meta, created) = match store.get(layout::META_KEY)? {
-            Some(value) => (Meta::decode(&value)?, false),
-            // There was a spool here, and sled knows nothing of it.
-            None if marked.is_some() => return Err(SpoolError::Damaged { what: "the spool's log" }),
-            None => (Meta { stream: random(), next_seq: 1 }, true),
         };
-        let behind = marked.filter(|marked| marked.stream == meta.stream && marked.next_seq > meta.next_seq);
-        let lost = meta.next_seq..behind.map_or(meta.next_seq, |marked| marked.next_seq);
-        meta.next_seq = lost.end;
-        if created || !lost.is_empty() {
-            let mut batch = sled::Batch::default();
-            batch.insert(layout::META_KEY, meta.encode());
-            store.apply(batch)?;
-            store.sync()?;
+        let mut state = self.state.lock();
+        let Some(generation) = state.generations.get_mut(&ordinal) else { return Err(unknown) };
+        let moved = if forward { to.saturating_sub(generation.acked[at]) } else { generation.acked[at].saturating_sub(to) };
+        if moved > 0 {
+            generation.acked[at] = to;
+            generation.acked_units[at] = match units {
+                Some(units) => units,
+                None if forward => generation.acked_units[at],
+                None => 0,
+            };
+            generation.moved = true;
         }
-        mark.set(meta)?;
-        let (state, mut corrupt) = take_stock(&store, meta.next_seq)?;
-        let told = corrupt.last().map_or(0, |c| c.seq);
-        corrupt.extend(lost.filter(|seq| *seq > told).map(|seq| CorruptEntry { seq }));
-        let report = OpenReport { recovered_entries: state.entries, corrupt, created, quarantined: None };
-        let spool = Self {
-            store,
-            mark,
-            stream: meta.stream,
-            max_held: options.max_held(),
-            group: Group::new(),
-            state: Mutex::new(state),
-            applying: RwLock::new(()),
+        Ok(moved)
+    }
+
+    fn is_salvaged(&self, ordinal: u64) -> bool {
+        self.state.lock().generations.get(&ordinal).is_none_or(|generation| generation.meta.salvaged)
+    }
+
+    /// Salvages a generation that could not be read; true if reading it again makes sense.
+    fn mend(&self, ordinal: u64) -> bool {
+        let _writing = self.writing.lock();
+        if self.state.lock().is_current(ordinal)
+            && let Err(error) = self.begin()
+        {
+            tracing::error!(ordinal, error = &error as &dyn std::error::Error, "current generation can't be read, and no other made");
+            return false;
+        }
+        let _whole = self.applying.write();
+        self.readers.lock().close(ordinal);
+        let Some(known) = self.state.lock().generations.get(&ordinal).cloned() else { return false };
+        let name = generation::name_of(ordinal);
+        let told = Told::read(&*self.disk, &name);
+        let limit = Some((known.progress.through, known.progress.units));
+        let rebuilt = match salvage::salvage(&self.disk, ordinal, &told, limit, self.options.cache_bytes / 4) {
+            Ok(rebuilt) => rebuilt,
+            Err(error) => {
+                tracing::error!(name, error = &error as &dyn std::error::Error, "generation can't be salvaged");
+                return false;
+            }
         };
-        Ok((spool, report))
-    }
-
-    /// The state, unless an earlier failure closed this handle.
-    fn usable(&self) -> Result<MutexGuard<'_, State>, SpoolError> {
-        let state = self.state.lock();
-        match &state.poisoned {
-            Some(reason) => Err(SpoolError::Poisoned { reason: reason.clone() }),
-            None => Ok(state),
+        if let Err(error) = salvage::prune_aside(&*self.disk, self.options.reserve()) {
+            tracing::warn!(error = &error as &dyn std::error::Error, "what was put aside stays for now");
         }
-    }
-
-    /// Closes this handle for good if `result` is a failure of the storage.
-    fn poison_on<T>(&self, result: Result<T, SpoolError>) -> Result<T, SpoolError> {
-        if let Err(failure) = &result {
-            self.state.lock().poisoned.get_or_insert_with(|| failure.to_string());
+        let aside_bytes = salvage::aside_bytes(&*self.disk);
+        let mut state = self.state.lock();
+        state.aside_bytes = aside_bytes;
+        state.reports.push(rebuilt.salvaged);
+        if !rebuilt.held {
+            state.generations.remove(&ordinal);
+        } else if let Some(generation) = state.generations.get_mut(&ordinal) {
+            generation.meta.salvaged = true;
+            generation.touched = true;
+            generation.sealed = true;
+            generation.bytes = self.disk.bytes(&name);
         }
-        result
+        true
+    }
+}
+
+impl Drop for Spool {
+    fn drop(&mut self) {
+        self.write_marks(true);
     }
 }
 
 impl std::fmt::Debug for Spool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Spool").field("stream", &self.stream).field("state", &*self.state.lock()).finish_non_exhaustive()
+        f.debug_struct("Spool").field("generations", &self.view()).finish_non_exhaustive()
     }
-}
-
-/// A number that is not made twice. The keys of the standard hasher are the system's randomness.
-fn random() -> u64 {
-    RandomState::new().build_hasher().finish()
 }

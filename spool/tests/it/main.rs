@@ -1,4 +1,4 @@
-//! The spool on a real file system.
+//! The spool on a real file system and on a simulated disk.
 
 #[cfg(test)]
 mod basic;
@@ -9,10 +9,16 @@ mod concurrent;
 #[cfg(test)]
 mod damage;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod kill;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
+mod power;
+#[cfg(test)]
 mod space;
+#[cfg(test)]
+mod tools;
 #[cfg(test)]
 mod write_error;
