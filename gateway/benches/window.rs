@@ -6,8 +6,13 @@
 use std::{hint::black_box, path::Path, time::Duration};
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use gateway::{clock::Now, config::Config, pipeline::Pipeline};
-use protocol::Timestamp;
+use gateway::{
+    budget,
+    clock::Now,
+    config::Config,
+    pipeline::{Commit, Manner, Pipeline},
+};
+use protocol::{LossReason, Timestamp};
 
 const SIGNALS_A_MACHINE: usize = 10;
 
@@ -48,8 +53,8 @@ struct Plant {
 impl Plant {
     fn new(signals: usize) -> Self {
         let config = Config::parse(Path::new("bench.toml"), CONFIG, []).expect("the bench's configuration");
-        let now = Now { wall: Timestamp::from_micros(1_767_225_600_000_000), mono_us: 0 };
-        let pipeline = Pipeline::new(&config, None, now, 1);
+        let now = Now::synced(Timestamp::from_micros(1_767_225_600_000_000), 0);
+        let pipeline = Pipeline::new(&config, &[], now, 1);
         let topics = (0..signals / SIGNALS_A_MACHINE).map(|m| format!("plant1/hall/line{}/m{m}/telemetry", m % 20)).collect();
         Self { pipeline, topics, round: 0, now }
     }
@@ -73,13 +78,22 @@ impl Plant {
         format!(r#"{{"ts":{at},"session":"s1","seq":{round},"state":"producing","total":{round},{values}}}"#)
     }
 
+    /// A full commit that becomes durable.
+    fn commit(&mut self) -> Commit {
+        let manner =
+            Manner { full: true, clean: false, idle: false, interval_us: 5_000_000, reduced: false, budget: budget::Account::default() };
+        let commit = self.pipeline.commit(self.now, manner);
+        self.pipeline.settled(self.now, true, Commit::default(), LossReason::QueueFull);
+        commit
+    }
+
     fn take(&mut self, payloads: &[String]) {
         for (topic, payload) in self.topics.iter().zip(payloads) {
             self.pipeline.message(self.now, Config::BROKER, topic, payload.as_bytes());
         }
         self.pipeline.tick(self.now);
         if self.round.is_multiple_of(5) {
-            black_box(self.pipeline.commit(self.now, false));
+            black_box(self.commit());
         }
     }
 }
@@ -90,12 +104,13 @@ fn rounds(c: &mut Criterion) {
     for signals in [1_000, 10_000] {
         let before = resident_kib();
         let mut plant = Plant::new(signals);
-        for _ in 0..10 {
+        for _ in 0..11 {
             let payloads = plant.payloads();
             plant.take(&payloads);
         }
         if let Some((before, after)) = before.zip(resident_kib()) {
-            let checkpoint = plant.pipeline.commit(plant.now, false).checkpoint.len() / 1024;
+            let parts = plant.commit().parts;
+            let checkpoint = parts.iter().map(|(_, part)| part.as_ref().map_or(0, Vec::len)).sum::<usize>() / 1024;
             println!("{signals} signals: {} KiB resident more than before, checkpoint {checkpoint} KiB", after.saturating_sub(before));
         }
         let before = plant.pipeline.stats();

@@ -2,13 +2,13 @@
 //!
 //! ```text
 //!  threads        embedded broker: server(s) -> router -> link ---- lane 32,768 msgs / 32 MiB --+
-//!  tasks          mqtt_client each -------------------------------- lane  8,192 msgs / 16 MiB --+--> pipeline (thread `drive`)
+//!  tasks          mqtt_client each -------------------------------- lane  8,192 msgs / 16 MiB --+--> core (thread `drive`)
 //!  tasks          modbus device each ------------------------------ lane     64 polls ----------+      |         ^
 //!                                                                                           1 Commit   |         | outcome
 //!                                                                                                      v         |
 //!                                                                                                  commit (thread)
 //!                                                                                                      | append (sync)
-//!                     pipeline <--losses, unbounded but only what was refused-- uploader (task) <--- spool
+//!                         core <--losses, unbounded but only what was refused-- uploader (task) <--- spool
 //!                                                                                  |  1 request
 //!                                                                                  v
 //!                                                                              collector
@@ -24,19 +24,18 @@ use std::{
     time::Duration,
 };
 
-use protocol::{Loss, LossReason};
-use spool::{OpenReport, Options, SpoolError};
+use spool::SpoolError;
 use tokio::{sync::Notify, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    clock,
-    commit::Committer,
+    clock::{Clock, Now, System},
+    commit::{self, Committer, Outcome},
     config::{Config, SourceId},
+    core::Core,
     drive::{self, Drive},
     inbox::{Inbox, LaneLimits},
-    notify,
-    pipeline::Pipeline,
+    notify, pipeline,
     shutdown::Shutdown,
     source::{
         Feed, Sample, modbus,
@@ -44,7 +43,7 @@ use crate::{
         mqtt_client::{self, ClientError},
     },
     status::{self, Board, ServeError},
-    store::Store,
+    store::{self, Store},
     upload::{self, Uploader},
 };
 
@@ -62,11 +61,13 @@ pub struct Tuning {
     /// Size and number of the broker's segments; `None`: what fits the configuration.
     pub segments: Option<(usize, usize)>,
     pub hold_publishers: bool,
+    /// Where the time is read.
+    pub system: System,
 }
 
 impl Default for Tuning {
     fn default() -> Self {
-        Self { broker_lane: BROKER_LANE, segments: None, hold_publishers: true }
+        Self { broker_lane: BROKER_LANE, segments: None, hold_publishers: true, system: System::machine() }
     }
 }
 
@@ -107,6 +108,8 @@ pub struct App {
     pub status_listen: Option<SocketAddr>,
     shutdown: Arc<Shutdown>,
     store: Arc<Store>,
+    clock: Arc<Clock>,
+    keeper: JoinHandle<()>,
     inbox: Inbox<Sample>,
     broker: Option<mqtt_broker::Broker>,
     sources: Vec<JoinHandle<()>>,
@@ -120,19 +123,19 @@ impl App {
     /// Starts everything, in the reverse order of the data.
     ///
     /// # Errors
-    /// [`StartError`]; nothing is left running but what ends with the process.
+    /// [`StartError`]; nothing is left running.
     pub async fn start(config: Config, tuning: Tuning, shutdown: Arc<Shutdown>) -> Result<Self, StartError> {
         let config = Arc::new(config);
         let boot_id: u64 = rand::random();
         let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&config.data_dir);
         made.map_err(|source| StartError::DataDir { path: config.data_dir.clone(), source })?;
-        let (store, pipeline) = open(&config, boot_id)?;
+        let Opened { store, clock, core, began } = open(&config, boot_id, tuning.system.clone())?;
         let store = Arc::new(store);
 
         let inbox = Inbox::new();
-        let feeds = feeds(&config, &tuning, &inbox, &shutdown);
+        let feeds = feeds(&config, &tuning, &inbox, &clock, &shutdown);
         let healths = config.sources().into_iter().zip(feeds.iter().map(|feed| Arc::clone(&feed.health))).collect();
-        let board = Arc::new(Board::new(Arc::clone(&config), Arc::clone(&store), boot_id, healths));
+        let board = Arc::new(Board::new(Arc::clone(&config), Arc::clone(&store), Arc::clone(&clock), boot_id, healths));
 
         let finish_upload = CancellationToken::new();
         let (dropped, dropped_rx) = mpsc::channel();
@@ -145,49 +148,65 @@ impl App {
                 board: Arc::clone(&board),
                 fresh: Arc::clone(&fresh),
                 dropped,
-                prepare: upload::Identity { gateway: config.gateway.clone() },
+                gateway: config.gateway.clone(),
                 finish: finish_upload.clone(),
             };
             tokio::spawn(Uploader::new(parts).run())
         });
 
         let waker = inbox.clone();
-        let committer = Committer::start(Arc::clone(&store), fresh, move || waker.wake()).map_err(StartError::Thread)?;
+        let committer = Committer::start(Arc::clone(&store), boot_id, fresh, move || waker.wake()).map_err(StartError::Thread)?;
         let parts = drive::Parts {
-            config: Arc::clone(&config),
-            pipeline,
+            core,
+            boot_id,
+            began,
             inbox: inbox.clone(),
             feeds: feeds.clone(),
             committer,
+            store: Arc::clone(&store),
             dropped: dropped_rx,
             board: Arc::clone(&board),
         };
         let drive = Drive::start(parts).map_err(StartError::Thread)?;
 
         let status_end = CancellationToken::new();
-        let status_listen = match config.status {
-            Some(listen) => Some(status::serve(listen, Arc::clone(&board), status_end.clone()).await?),
-            None => None,
-        };
-        let (broker, sources) = start_sources(&config, &tuning, &feeds, boot_id)?;
-        notify::spawn_watchdog(Arc::clone(&board));
-        let broker_listen = broker.as_ref().and_then(|broker| broker.listen);
-        let broker_tls_listen = broker.as_ref().and_then(|broker| broker.tls_listen);
-        Ok(Self {
+        notify::spawn_watchdog(Arc::clone(&board), status_end.clone());
+        let keeper = tokio::spawn(keep_time(Arc::clone(&clock)));
+        let mut app = Self {
             board,
-            broker_listen,
-            broker_tls_listen,
-            status_listen,
+            broker_listen: None,
+            broker_tls_listen: None,
+            status_listen: None,
             shutdown,
             store,
+            clock,
+            keeper,
             inbox,
-            broker,
-            sources,
+            broker: None,
+            sources: Vec::new(),
             drive,
             uploader,
             finish_upload,
             status_end,
-        })
+        };
+        match app.open_ports(&config, &tuning, &feeds, boot_id).await {
+            Ok(()) => Ok(app),
+            Err(error) => {
+                let _ = app.stop().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn open_ports(&mut self, config: &Config, tuning: &Tuning, feeds: &[Feed], boot_id: u64) -> Result<(), StartError> {
+        if let Some(listen) = config.status {
+            self.status_listen = Some(status::serve(listen, Arc::clone(&self.board), self.status_end.clone()).await?);
+        }
+        let (broker, sources) = start_sources(config, tuning, feeds, boot_id)?;
+        self.broker_listen = broker.as_ref().and_then(|broker| broker.listen);
+        self.broker_tls_listen = broker.as_ref().and_then(|broker| broker.tls_listen);
+        (self.broker, self.sources) = (broker, sources);
+        Ok(())
     }
 
     /// Until the process is to end, by a signal or because something in it can't go on.
@@ -227,8 +246,13 @@ impl App {
             tracing::info!(backlog = self.board.backlog(), "the collector did not take the rest in time; it stays in the spool");
         }
         self.status_end.cancel();
-        let store = self.store;
-        let _ = tokio::task::spawn_blocking(move || store.close(Duration::from_secs(2))).await;
+        self.keeper.abort();
+        let (store, clock) = (self.store, self.clock);
+        let end = move || {
+            clock.keep(true);
+            store.close(Duration::from_secs(2));
+        };
+        let _ = tokio::task::spawn_blocking(end).await;
         match self.shutdown.failure() {
             Some(reason) => Err(EndError::Failed(reason)),
             None if clean => Ok(()),
@@ -237,44 +261,57 @@ impl App {
     }
 }
 
-/// Opens the spool and restores the pipeline from its checkpoint; what the spool has lost is booked.
-fn open(config: &Config, boot_id: u64) -> Result<(Store, Pipeline), StartError> {
-    let options = Options { max_bytes: config.spool.max_bytes, cache_bytes: config.spool.cache_bytes };
-    let (store, report) = Store::open(&config.data_dir, options)?;
-    let checkpoint = match store.spool().map(|spool| spool.checkpoint()) {
-        Some(Ok(checkpoint)) => checkpoint,
-        // Not a checkpoint: the pipeline takes it as one that it can't read, and says so in a loss.
-        Some(Err(error)) => {
-            tracing::error!(%error, "the checkpoint can't be read back");
-            Some(Vec::new())
-        }
-        None => None,
-    };
-    let now = clock::now();
-    let mut pipeline = Pipeline::new(config, checkpoint.as_deref(), now, boot_id);
-    for detail in damages(&report) {
-        tracing::error!(%detail, "the spool was damaged");
-        let to = now.wall.plus_micros(1);
-        pipeline.loss(now, Loss { asset: None, signal: None, reason: LossReason::SpoolCorrupt, count: 0, from: now.wall, to, detail });
-    }
-    tracing::info!(entries = report.recovered_entries, created = report.created, "spool open");
-    Ok((store, pipeline))
+/// What a run begins with.
+struct Opened {
+    store: Store,
+    clock: Arc<Clock>,
+    core: Core,
+    began: Now,
 }
 
-/// What opening the spool found lost; single unreadable entries are told by the uploader when it comes to them.
-fn damages(report: &OpenReport) -> Vec<String> {
-    let aside = report.quarantined.iter();
-    aside.map(|path| format!("a spool that could not be opened was put aside as {}", path.display())).collect()
+/// Opens the spool, and with what is in its checkpoint the clock and the core; what the spool has lost is booked.
+fn open(config: &Config, boot_id: u64, system: System) -> Result<Opened, StartError> {
+    let wall = (system.read)().wall;
+    let (store, report) = Store::open(&config.data_dir, store::options(&config.spool), wall)?;
+    let spool = store.spool();
+    let parts = spool.as_ref().map(|spool| spool.checkpoint()).unwrap_or_default();
+    let clock = Arc::new(Clock::open(&config.data_dir, boot_id, pipeline::committed_at(&parts), system));
+    let now = clock.now();
+    let mut core = Core::new(config, &parts, now, boot_id);
+    for dropped in spool.map(|spool| commit::opened(&spool, &report, now)).unwrap_or_default() {
+        tracing::error!(?dropped, "the spool was damaged");
+        core.dropped(now, dropped);
+    }
+    // A run that is killed at once must not look like the orderly end of the one before. If the disk takes nothing, sampling begins all the same.
+    if let Some((spool, commit)) = store.spool().zip(core.commit_due(now)) {
+        let outcome = commit::write(&spool, commit, now, boot_id);
+        if let Outcome::Failed { reason, .. } = &outcome {
+            tracing::error!(%reason, "the first commit failed; records wait in memory");
+        }
+        core.settle(now, outcome);
+    }
+    tracing::info!(generations = report.generations, entries = report.entries_held, created = report.created, "spool open");
+    Ok(Opened { store, clock, core, began: now })
+}
+
+/// Writes down what is known of the time, now and then.
+async fn keep_time(clock: Arc<Clock>) {
+    let mut look = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        look.tick().await;
+        let clock = Arc::clone(&clock);
+        let _ = tokio::task::spawn_blocking(move || clock.keep(false)).await;
+    }
 }
 
 /// One lane for each source, in the order of [`Config::sources`].
-fn feeds(config: &Config, tuning: &Tuning, inbox: &Inbox<Sample>, shutdown: &Arc<Shutdown>) -> Vec<Feed> {
+fn feeds(config: &Config, tuning: &Tuning, inbox: &Inbox<Sample>, clock: &Arc<Clock>, shutdown: &Arc<Shutdown>) -> Vec<Feed> {
     let limits = |id: SourceId| match id {
         Config::BROKER => tuning.broker_lane,
         id if usize::from(id.0) <= config.clients.len() => CLIENT_LANE,
         _ => DEVICE_LANE,
     };
-    config.sources().into_iter().map(|source| Feed::new(source.id, inbox, limits(source.id), shutdown)).collect()
+    config.sources().into_iter().map(|source| Feed::new(source.id, inbox, limits(source.id), clock, shutdown)).collect()
 }
 
 type Sources = (Option<mqtt_broker::Broker>, Vec<JoinHandle<()>>);

@@ -6,24 +6,27 @@
 //! Invariant: nothing is written before the answer was found to fit: the certificate to our key, the name to our configuration, the CA to
 //! the token.
 
-use std::{fs, io, sync::Arc, time::Duration};
+use std::{
+    fs, io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use protocol::GatewayId;
+use protocol::{GatewayId, Timestamp};
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
-    client::{
-        WebPkiServerVerifier,
-        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    },
-    crypto::CryptoProvider,
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{config::Config, pki};
+use crate::{
+    clock::{Clock, System},
+    config::Config,
+    pki::{self, PkiError, Trust, Verifier},
+};
 
 const PREFIX: &str = "mrt1.";
 /// An answer is a certificate and a CA: a few kilobytes.
@@ -42,6 +45,10 @@ pub enum EnrollError {
     Key(#[from] rcgen::Error),
     #[error("TLS could not be set up")]
     Tls(#[from] rustls::Error),
+    #[error(transparent)]
+    Pki(#[from] PkiError),
+    #[error("the collector's certificate is not valid at the collector's own time")]
+    Outdated(#[source] rustls::Error),
     #[error("the collector at {url} could not be asked (a collector with another CA than the token's is refused)")]
     Transport { url: String, source: reqwest::Error },
     #[error("the collector refused: {status} {detail}")]
@@ -98,11 +105,19 @@ struct Answer {
     gateway: GatewayId,
 }
 
-/// Gets a certificate with `token` and writes key, certificate and CA where `config` says.
+/// Gets a certificate with `token` and writes key, certificate and CA where `config` says. The clock need not be right.
 ///
 /// # Errors
 /// [`EnrollError`]; the files are as they were.
 pub async fn enroll(config: &Config, token: &str, force: bool) -> Result<GatewayId, EnrollError> {
+    enroll_by(System::machine(), config, token, force).await
+}
+
+/// The same with the clocks of `system`.
+///
+/// # Errors
+/// [`EnrollError`]; the files are as they were.
+pub async fn enroll_by(system: System, config: &Config, token: &str, force: bool) -> Result<GatewayId, EnrollError> {
     let token = Token::parse(token)?;
     let collector = config.collector.as_ref().ok_or(EnrollError::NoCollector)?;
     if collector.certificate.exists() && !force {
@@ -115,7 +130,8 @@ pub async fn enroll(config: &Config, token: &str, force: bool) -> Result<Gateway
     params.distinguished_name.push(DnType::OrganizationName, "Millrace");
     let csr = params.serialize_request(&key)?.pem()?;
 
-    let answer = ask(&token, csr).await?;
+    let clock = Arc::new(Clock::open(&config.data_dir, rand::random(), None, system));
+    let answer = ask(&token, csr, &clock).await?;
     check(config, &token, &answer, &key)?;
 
     let write = |path: &std::path::Path, content: &str| {
@@ -132,14 +148,9 @@ pub async fn enroll(config: &Config, token: &str, force: bool) -> Result<Gateway
     Ok(answer.gateway)
 }
 
-async fn ask(token: &Token, csr: String) -> Result<Answer, EnrollError> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier = Arc::new(PinnedCa { fingerprint: token.fingerprint()?, provider: Arc::clone(&provider) });
-    let tls = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .dangerous()
-        .with_custom_certificate_verifier(verifier)
-        .with_no_client_auth();
+async fn ask(token: &Token, csr: String, clock: &Arc<Clock>) -> Result<Answer, EnrollError> {
+    let (builder, verifier) = pki::client(Trust::Pinned(token.fingerprint()?), clock)?;
+    let tls = builder.with_no_client_auth();
     let url = format!("{}/v1/enroll", token.url.trim_end_matches('/'));
     let transport = |source| EnrollError::Transport { url: url.clone(), source };
     let client = reqwest::Client::builder()
@@ -150,7 +161,9 @@ async fn ask(token: &Token, csr: String) -> Result<Answer, EnrollError> {
         .build()
         .map_err(transport)?;
     let request = Request { token: &token.secret, csr };
+    let asked = Instant::now();
     let mut response = client.post(&url).json(&request).send().await.map_err(transport)?;
+    learn(&verifier, &response, asked.elapsed())?;
     let status = response.status();
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(transport)? {
@@ -163,6 +176,13 @@ async fn ask(token: &Token, csr: String) -> Result<Answer, EnrollError> {
         return Err(EnrollError::Refused { status: status.as_u16(), detail: crate::upload::problem_text(&body) });
     }
     serde_json::from_slice(&body).map_err(|error| EnrollError::Answer { what: error.to_string() })
+}
+
+/// Takes the time from the answer's `Date`, if it has one.
+fn learn(verifier: &Verifier, response: &reqwest::Response, round_trip: Duration) -> Result<(), EnrollError> {
+    let date = response.headers().get(reqwest::header::DATE).and_then(|value| value.to_str().ok());
+    let Some(date) = date.and_then(|text| jiff::fmt::rfc2822::parse(text).ok()) else { return Ok(()) };
+    verifier.learn(Timestamp::from_micros(date.timestamp().as_microsecond()), round_trip).map_err(EnrollError::Outdated)
 }
 
 fn check(config: &Config, token: &Token, answer: &Answer, key: &KeyPair) -> Result<(), EnrollError> {
@@ -182,55 +202,6 @@ fn check(config: &Config, token: &Token, answer: &Answer, key: &KeyPair) -> Resu
     // Refuses a certificate that was made for another key.
     ClientConfig::builder().with_root_certificates(roots).with_client_auth_cert(chain, key)?;
     Ok(())
-}
-
-/// Accepts a server whose chain holds the CA with the given fingerprint and verifies under it - and only such a one.
-#[derive(Debug)]
-struct PinnedCa {
-    fingerprint: [u8; 32],
-    provider: Arc<CryptoProvider>,
-}
-
-impl ServerCertVerifier for PinnedCa {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        let pinned = intermediates.iter().find(|certificate| Sha256::digest(certificate)[..] == self.fingerprint);
-        let ca = pinned.ok_or(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer))?;
-        let mut roots = RootCertStore::empty();
-        roots.add(ca.clone().into_owned())?;
-        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&self.provider))
-            .build()
-            .map_err(|error| rustls::Error::General(error.to_string()))?;
-        verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use protocol::{AssetPath, Loss, LossReason, SignalName, Timestamp};
+use protocol::{AssetPath, Loss, LossReason, Record, SignalName, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// Lines held at a time.
@@ -21,6 +21,7 @@ type Key = (Option<AssetPath>, Option<SignalName>, LossReason);
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Ledger {
     lines: BTreeMap<Key, Line>,
+    #[serde(skip)]
     told_us: u64,
     /// Since the start of the process.
     #[serde(skip)]
@@ -38,9 +39,14 @@ struct Line {
 impl Ledger {
     /// Books a loss.
     pub fn book(&mut self, loss: Loss) {
+        self.count(&loss);
+        self.hold(loss);
+    }
+
+    /// Adds a loss that is told otherwise to the totals.
+    pub fn count(&mut self, loss: &Loss) {
         let total = self.totals.entry(loss.reason).or_default();
         *total = total.saturating_add(loss.count);
-        self.hold(loss);
     }
 
     /// Takes back a loss that was told but can't be delivered; it is in the totals already.
@@ -67,6 +73,11 @@ impl Ledger {
         if self.lines.is_empty() || now_us.saturating_sub(self.told_us) < TELL_INTERVAL_US {
             return Vec::new();
         }
+        self.tell_now(now_us, room)
+    }
+
+    /// The lines, at most `room` of them.
+    pub fn tell_now(&mut self, now_us: u64, room: usize) -> Vec<Loss> {
         let mut told = Vec::with_capacity(self.lines.len().min(room));
         while told.len() < room
             && let Some(((asset, signal, reason), Line { count, from, to, detail })) = self.lines.pop_first()
@@ -79,6 +90,14 @@ impl Ledger {
         told
     }
 
+    /// All lines at once, whenever they were told last.
+    pub fn drain(&mut self) -> Vec<Loss> {
+        self.told_us = 0;
+        let told = self.tell(u64::MAX, usize::MAX);
+        self.told_us = 0;
+        told
+    }
+
     /// Lines not yet told.
     pub fn held(&self) -> usize {
         self.lines.len()
@@ -88,10 +107,25 @@ impl Ledger {
     pub fn totals(&self) -> Vec<(LossReason, u64)> {
         self.totals.iter().map(|(reason, count)| (*reason, *count)).collect()
     }
+}
 
-    /// Moves what was noted on another process's clock onto this one's.
-    pub fn rebase(&mut self, now_us: u64) {
-        self.told_us = now_us;
+/// The loss that stands for a record that can't be kept: of its readings, if it has any. A loss stands for itself.
+pub fn loss_of(record: &Record, reason: LossReason) -> Loss {
+    let at = |asset: &AssetPath, signal: Option<&SignalName>, count, (from, to), detail: String| Loss {
+        asset: Some(asset.clone()),
+        signal: signal.cloned(),
+        reason,
+        count,
+        from,
+        to,
+        detail,
+    };
+    match record {
+        Record::Loss(loss) => loss.clone(),
+        Record::Window(w) => at(&w.asset, Some(&w.signal), w.count, (w.start, w.end), "window summary".into()),
+        Record::Anomaly(a) => at(&a.asset, Some(&a.signal), 0, (a.event_time, a.event_time), "anomaly".into()),
+        Record::State(s) => at(&s.asset, None, 0, (s.event_time, s.event_time), format!("change to {}", s.state)),
+        Record::Parts(p) => at(&p.asset, None, 0, (p.from, p.to), format!("{} parts", p.produced)),
     }
 }
 

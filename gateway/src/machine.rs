@@ -61,7 +61,14 @@ pub struct Machine {
     counted_at: Option<Timestamp>,
     counters: [Counter; 3],
     pending: Option<Pending>,
+    #[serde(skip)]
     told_us: u64,
+    /// Found in the checkpoint, and no state was seen since: it is told again.
+    #[serde(skip)]
+    retell: bool,
+    /// Found in the checkpoint, and nothing was counted since: the first parts were made across the restart.
+    #[serde(skip)]
+    spans_restart: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -78,6 +85,8 @@ struct Pending {
     to: Timestamp,
     parts: [u64; 3],
     time_quality: TimeQuality,
+    /// They span a restart.
+    inherited: bool,
 }
 
 impl Machine {
@@ -97,7 +106,15 @@ impl Machine {
             Since::Unknown => (facts.at, i64::MAX),
         };
         let entered_again = |b: &Entered| since.micros_since(b.since) > jitter;
+        let retell = std::mem::take(&mut self.retell);
         let at = match before {
+            Some(b) if retell && b.state == state && !entered_again(b) && b.reason == reason => {
+                // Another run may have told something else meanwhile, if this one was restored from a backup. When it was entered is known
+                // only if the machine says so.
+                let at = if facts.since == Since::Unknown { facts.at } else { b.since };
+                let time_quality = facts.time_quality;
+                return Some(StateChange { asset: asset.clone(), event_time: at, state, reason: reason.to_owned(), time_quality });
+            }
             Some(b) if b.state == state && !entered_again(b) && b.reason == reason => return None,
             // The same stop, told its reason later: from here on.
             Some(b) if b.state == state && !entered_again(b) => facts.at,
@@ -112,14 +129,19 @@ impl Machine {
         Some(StateChange { asset: asset.clone(), event_time: at, state, reason: reason.to_owned(), time_quality: facts.time_quality })
     }
 
-    /// The parts that wait, if their time has come or `force` is set.
-    pub fn parts(&mut self, asset: &AssetPath, now_us: u64, force: bool) -> Option<PartCount> {
-        if !force && now_us.saturating_sub(self.told_us) < PARTS_INTERVAL_US {
+    /// The parts that wait, if their time has come or `force` is set; and whether they were made across a restart.
+    pub fn parts(&mut self, asset: &AssetPath, now_us: u64, force: bool) -> Option<(PartCount, bool)> {
+        if !force && !self.spans_restart() && now_us.saturating_sub(self.told_us) < PARTS_INTERVAL_US {
             return None;
         }
-        let Pending { from, to, parts: [produced, rejected, reworked], time_quality } = self.pending.take()?;
+        let Pending { from, to, parts: [produced, rejected, reworked], time_quality, inherited } = self.pending.take()?;
         self.told_us = now_us;
-        Some(PartCount { asset: asset.clone(), from, to, produced, rejected, reworked, time_quality })
+        Some((PartCount { asset: asset.clone(), from, to, produced, rejected, reworked, time_quality }, inherited))
+    }
+
+    /// True if parts wait that span a restart: they are told by themselves.
+    pub fn spans_restart(&self) -> bool {
+        self.pending.as_ref().is_some_and(|pending| pending.inherited)
     }
 
     /// True if parts wait to be told.
@@ -127,9 +149,22 @@ impl Machine {
         self.pending.is_some()
     }
 
-    /// Moves what was noted on another process's clock onto this one's.
-    pub fn rebase(&mut self, now_us: u64) {
+    /// Goes on in another process, whose clock reads `now_us`.
+    pub fn resume(&mut self, now_us: u64) {
         self.told_us = now_us;
+        self.retell = self.state.is_some();
+        self.spans_restart = self.counted_at.is_some();
+    }
+
+    /// Moves what is remembered to another timeline.
+    pub fn shift(&mut self, moment: &dyn Fn(Timestamp) -> Timestamp) {
+        let Self { state, state_seen_at, counted_at, pending, .. } = self;
+        for at in [state_seen_at, counted_at].into_iter().flatten().chain(state.as_mut().map(|entered| &mut entered.since)) {
+            *at = moment(*at);
+        }
+        if let Some(Pending { from, to, .. }) = pending {
+            (*from, *to) = (moment(*from), moment(*to));
+        }
     }
 
     fn count(&mut self, facts: &Facts<'_>) {
@@ -146,10 +181,12 @@ impl Machine {
             }
         }
         self.counted_at = Some(facts.at);
+        let inherited = std::mem::take(&mut self.spans_restart);
         if parts == [0; 3] {
             return;
         }
-        let pending = self.pending.get_or_insert(Pending { from, to: facts.at, parts: [0; 3], time_quality: facts.time_quality });
+        let time_quality = facts.time_quality;
+        let pending = self.pending.get_or_insert(Pending { from, to: facts.at, parts: [0; 3], time_quality, inherited });
         pending.from = pending.from.min(from);
         pending.to = pending.to.max(facts.at);
         pending.time_quality = pending.time_quality.max(facts.time_quality);

@@ -12,34 +12,75 @@ mod message;
 mod outbox;
 mod poll;
 mod registry;
+mod restore;
+mod time;
 
-use std::time::Duration;
+use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
-use protocol::{Loss, LossReason, Record, Timestamp};
+use protocol::{Books, DATA, Loss, LossReason, Record, Timestamp};
 
-pub use checkpoint::RestoreError;
+pub use checkpoint::{HEAD, OVERFLOW, Relieved, RestoreError, committed_at};
 
 use crate::{
+    budget,
     clock::Now,
-    config::{Config, Limits, SourceId, Topic},
+    config::{Config, Limits, Overflow, SourceId, Topic},
     detect::Detector,
-    ledger,
+    entry,
+    ledger::{self, loss_of},
     window::Lengths,
 };
 
+use checkpoint::{ASSETS, DIRECTORY, Head};
 use intake::Sample;
 use message::Routes;
 use outbox::Outbox;
 use poll::Polled;
-use registry::{Registry, Sender};
+use registry::{News, Registry, Sender, Tally, Written};
 
 /// What is to be made durable in one step.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Commit {
-    /// In order; may be empty.
-    pub records: Vec<Record>,
-    /// The state after these records.
-    pub checkpoint: Vec<u8>,
+    /// Anomalies, state changes and losses, in order.
+    pub urgent: Vec<Record>,
+    /// Window summaries and part counts, in order.
+    pub data: Vec<Record>,
+    /// What tells of the run before: records of both kinds.
+    pub inherited: Vec<Record>,
+    /// Parts of the checkpoint after these records: set, or (`None`) removed.
+    pub parts: Vec<(u32, Option<Vec<u8>>)>,
+    /// The head for the case that only the urgent records find room; the others stay in memory.
+    pub reduced_head: Option<Vec<u8>>,
+    /// What may be done for room.
+    pub overflow: Overflow,
+}
+
+impl Commit {
+    /// Records in it.
+    pub fn records(&self) -> usize {
+        self.urgent.len() + self.data.len() + self.inherited.len()
+    }
+
+    /// Readings in its summaries.
+    pub fn readings(&self) -> u64 {
+        entry::readings(&self.data) + entry::readings(&self.inherited)
+    }
+}
+
+/// How a commit is to be made.
+#[derive(Debug, Clone, Copy)]
+pub struct Manner {
+    /// With the parts of all assets that changed, not only of those that made records.
+    pub full: bool,
+    /// The last one of an orderly shutdown.
+    pub clean: bool,
+    /// The next one is made when something comes in, and not before.
+    pub idle: bool,
+    /// When the next full one will be made, at the latest.
+    pub interval_us: i64,
+    /// The disk is full: say what is lost if only the urgent records find room.
+    pub reduced: bool,
+    pub budget: budget::Account,
 }
 
 /// How the pipeline is; totals count since this process started.
@@ -49,6 +90,8 @@ pub struct Stats {
     pub messages_total: u64,
     /// Sum of the counts of all losses.
     pub dropped_total: u64,
+    /// The account of readings since the gateway was set up; `held` is not known here.
+    pub books: Books,
     /// Readings of messages that had been taken in already.
     pub duplicates_total: u64,
     /// Readings that came after their window had been closed (they are in correction summaries).
@@ -86,8 +129,10 @@ pub struct Pipeline {
     limits: Limits,
     lengths: Lengths,
     max_future_us: i64,
-    interval_us: i64,
     boot_id: u64,
+    overflow: Overflow,
+    /// Of the detectors.
+    fingerprints: Vec<u64>,
     registry: Registry,
     polled: Vec<Polled>,
     routes: Routes,
@@ -96,6 +141,31 @@ pub struct Pipeline {
     sources: Vec<SourceStats>,
     /// Room for the sample at hand, kept from message to message.
     sample: Sample,
+    /// The last durable commit that held all that had changed.
+    full_at: Timestamp,
+    /// Of assets whose parts were lost.
+    departed: Tally,
+    /// Readings that overflow took, as far as that is durable.
+    relieved: u64,
+    /// As it was found in the checkpoint.
+    budget: budget::Account,
+    /// Window lengths of the run before, while it is taken over.
+    inherited_lengths: BTreeMap<u32, i64>,
+    /// Parts of the run before; those that are not written anew are to go.
+    stale: Vec<u32>,
+    /// Assets in the directory part.
+    listed: usize,
+    flight: Option<Flight>,
+}
+
+/// A commit that is under way.
+#[derive(Debug)]
+struct Flight {
+    assets: Vec<u32>,
+    listed: usize,
+    stale: Vec<u32>,
+    full_at: Timestamp,
+    readings: u64,
 }
 
 #[derive(Debug, Default)]
@@ -108,9 +178,9 @@ struct Totals {
 }
 
 impl Pipeline {
-    /// A pipeline that goes on from `restored` (the checkpoint of the last commit). A checkpoint that can't be read, or a last run that
-    /// did not end in order, is told as a `PowerCut` loss; it never stops the start.
-    pub fn new(config: &Config, restored: Option<&[u8]>, now: Now, boot_id: u64) -> Self {
+    /// A pipeline that goes on from `restored` (the checkpoint's parts as of the last commit; none at the first start). Parts that can't be
+    /// read, or a last run that did not end in order, are told as `PowerCut` losses; they never stop the start.
+    pub fn new(config: &Config, restored: &[(u32, Vec<u8>)], now: Now, boot_id: u64) -> Self {
         let micros = |duration: Duration| i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
         let sources = 1 + config.clients.len() + config.devices.len();
         let mut pipeline = Self {
@@ -119,18 +189,27 @@ impl Pipeline {
             limits: config.limits,
             lengths: config.window.into(),
             max_future_us: micros(config.window.max_future),
-            interval_us: micros(config.durability.interval),
             boot_id,
+            overflow: config.spool.overflow,
+            fingerprints: config.detectors.iter().map(Detector::fingerprint).collect(),
             registry: Registry::default(),
             polled: Vec::new(),
             routes: Routes::default(),
-            out: Outbox::new(config.limits.max_pending_records),
+            out: Outbox::new(config.limits.max_pending_records, config.spool.overflow),
             totals: Totals::default(),
             sources: vec![SourceStats::default(); sources],
             sample: Sample::default(),
+            full_at: now.wall,
+            departed: Tally::default(),
+            relieved: 0,
+            budget: budget::Account::default(),
+            inherited_lengths: BTreeMap::new(),
+            stale: Vec::new(),
+            listed: 0,
+            flight: None,
         };
-        if let Some(bytes) = restored {
-            pipeline.restore(bytes, now);
+        if !restored.is_empty() {
+            pipeline.restore(restored, now);
         }
         pipeline.register_devices(config);
         pipeline
@@ -138,7 +217,12 @@ impl Pipeline {
 
     /// Books something that was dropped outside (queue full, broker overrun, too large, refused by the collector).
     pub fn loss(&mut self, now: Now, loss: Loss) {
-        self.out.ledger.book(loss);
+        match loss.reason {
+            LossReason::SpoolFull | LossReason::SpoolCorrupt | LossReason::Rejected | LossReason::StreamGap | LossReason::PowerCut => {
+                self.out.book_after(loss);
+            }
+            _ => self.out.book(loss),
+        }
         self.out.tell_losses(now.mono_us);
     }
 
@@ -150,13 +234,27 @@ impl Pipeline {
         self.out.tell_losses(now.mono_us);
     }
 
+    /// Notes what overflow took; it is told and in the checkpoint already.
+    pub fn relieved(&mut self, readings: u64, losses: &[Loss]) {
+        self.relieved = self.relieved.saturating_add(readings);
+        for loss in losses {
+            self.out.ledger.count(loss);
+        }
+    }
+
+    /// Notes readings that are lost and of which the collector has been told otherwise.
+    pub fn told(&mut self, losses: &[Loss]) {
+        for loss in losses {
+            self.out.lost_after = self.out.lost_after.saturating_add(loss.count);
+            self.out.ledger.count(loss);
+        }
+    }
+
     /// Lets time pass: closes idle windows, releases what is held back. Call it about four times a second.
     pub fn tick(&mut self, now: Now) {
-        self.close_due(now.mono_us);
-        for asset in &mut self.registry.assets {
-            if let Some(parts) = asset.machine.parts(&asset.path, now.mono_us, false) {
-                self.out.emit(parts);
-            }
+        self.each_series(|lengths, series, closed| series.close_due(lengths, now.mono_us, closed));
+        for asset in 0..u32::try_from(self.registry.assets.len()).unwrap_or(u32::MAX) {
+            self.tell_parts(asset, now.mono_us, false);
         }
         for sender in 0..self.registry.senders.len() {
             let Sender { asset, tracker, .. } = &mut self.registry.senders[sender];
@@ -170,14 +268,119 @@ impl Pipeline {
 
     /// Records made since the last commit; a reason to commit soon.
     pub fn pending_records(&self) -> usize {
-        self.out.records.len()
+        self.out.len()
     }
 
-    /// Takes all records made so far and the state after them; both must become durable together. `clean`: this is the last commit
-    /// of an orderly shutdown.
-    pub fn commit(&mut self, now: Now, clean: bool) -> Commit {
-        let records = std::mem::take(&mut self.out.records);
-        Commit { records, checkpoint: self.write_checkpoint(now, clean) }
+    /// What the process had written on the day of the last commit.
+    pub fn budget(&self) -> budget::Account {
+        self.budget
+    }
+
+    /// Takes all records made so far and the state after them; all must become durable together. [`Pipeline::settled`] must follow
+    /// before the next one.
+    pub fn commit(&mut self, now: Now, manner: Manner) -> Commit {
+        let out = &mut self.out;
+        let urgent: Vec<Record> = std::mem::take(&mut out.urgent).into();
+        let data: Vec<Record> = std::mem::take(&mut out.data).into();
+        let inherited: Vec<Record> = std::mem::take(&mut out.inherited).into();
+        let assets = &self.registry.assets;
+        let wanted = |news: News| news == News::Due || (manner.full && news == News::Changed);
+        let chosen: Vec<u32> = (0..).zip(assets).filter(|(_, asset)| wanted(asset.news)).map(|(id, _)| id).collect();
+        let mut parts = Vec::with_capacity(chosen.len() + 2);
+        for id in &chosen {
+            parts.push((ASSETS + id, Some(self.asset_part(*id, now.wall))));
+            let open = self.registry.open_readings(&self.registry.assets[*id as usize]);
+            let asset = &mut self.registry.assets[*id as usize];
+            asset.written = Written { tally: asset.tally, open };
+            asset.news = News::None;
+        }
+        let flight = Flight {
+            listed: self.listed,
+            stale: std::mem::take(&mut self.stale),
+            full_at: self.full_at,
+            readings: entry::readings(&data) + entry::readings(&inherited),
+            assets: chosen,
+        };
+        let known = ASSETS + u32::try_from(self.registry.assets.len()).unwrap_or(u32::MAX - ASSETS);
+        parts.extend(flight.stale.iter().filter(|id| **id >= known).map(|id| (*id, None)));
+        if self.listed != self.registry.assets.len() || !flight.stale.is_empty() {
+            self.listed = self.registry.assets.len();
+            parts.push((DIRECTORY, Some(self.directory_part())));
+        }
+        if self.registry.assets.iter().all(|asset| asset.news == News::None) {
+            self.full_at = now.wall;
+        }
+        let reduced_head = manner.reduced.then(|| {
+            let mut unsaved = ledger::Ledger::default();
+            for record in data.iter().chain(inherited.iter().filter(|record| entry::lane(record) == DATA)) {
+                unsaved.hold(loss_of(record, LossReason::SpoolFull));
+            }
+            self.head_part(now, manner, &unsaved.drain())
+        });
+        parts.push((HEAD, Some(self.head_part(now, manner, &[]))));
+        self.flight = Some(flight);
+        Commit { urgent, data, inherited, parts, reduced_head, overflow: self.overflow }
+    }
+
+    fn head_part(&self, now: Now, manner: Manner, unsaved: &[Loss]) -> Vec<u8> {
+        let written = self.registry.assets.iter().map(|asset| asset.written);
+        let (tally, open) = written.fold((Tally::default(), 0), |(tally, open), w| (tally.plus(w.tally), open + w.open));
+        let head = Head {
+            committed_at: now.wall,
+            full_at: self.full_at,
+            boot_id: self.boot_id,
+            clean: manner.clean,
+            idle: manner.idle,
+            interval_us: manner.interval_us,
+            ledger: Cow::Borrowed(&self.out.ledger),
+            lost_after: self.out.lost_after,
+            lost_before: self.out.lost_before,
+            departed: self.departed,
+            tally,
+            open,
+            unsaved: Cow::Borrowed(unsaved),
+            budget: manner.budget,
+        };
+        checkpoint::write(&head, 256)
+    }
+
+    /// What became of the commit: its checkpoint is durable or not, and of its records these are not.
+    pub fn settled(&mut self, now: Now, durable: bool, back: Commit, reason: LossReason) {
+        let Some(flight) = self.flight.take() else { return };
+        if !durable {
+            for asset in &flight.assets {
+                self.registry.note(*asset, News::Due);
+            }
+            self.listed = flight.listed;
+            self.stale = flight.stale;
+            self.full_at = flight.full_at;
+        }
+        for (queue, records) in
+            [(&mut self.out.urgent, back.urgent), (&mut self.out.data, back.data), (&mut self.out.inherited, back.inherited)]
+        {
+            for record in records.into_iter().rev() {
+                queue.push_front(record);
+            }
+        }
+        self.out.reason = reason;
+        self.out.shed();
+        self.out.tell_losses(now.mono_us);
+    }
+
+    /// The account of readings; `held` is for the spool to say.
+    pub fn books(&self) -> Books {
+        let assets = &self.registry.assets;
+        let Tally { taken, duplicates, late } = assets.iter().fold(self.departed, |sum, asset| sum.plus(asset.tally));
+        let open: u64 = self.registry.signals.iter().map(|signal| signal.series.open_readings()).sum();
+        Books {
+            taken,
+            lost_after: self.out.lost_after.saturating_add(self.relieved),
+            lost_before: self.out.lost_before,
+            duplicates,
+            late,
+            open: open + self.out.readings() + self.flight.as_ref().map_or(0, |flight| flight.readings),
+            held: 0,
+        }
     }
 
     pub fn stats(&self) -> Stats {
@@ -189,12 +392,13 @@ impl Pipeline {
             readings_total: self.totals.readings,
             messages_total: self.totals.messages,
             dropped_total: losses.iter().fold(0, |sum, (_, count)| sum.saturating_add(*count)),
+            books: self.books(),
             duplicates_total: self.totals.duplicates,
             late_total: self.totals.late,
             anomalies_total: self.totals.anomalies,
             open_windows: signals.iter().map(|s| s.series.open()).sum(),
             held_back: waiting_parts + gaps + self.out.ledger.held(),
-            pending_records: self.out.records.len(),
+            pending_records: self.out.len(),
             assets: assets.len(),
             signals: signals.len(),
             losses,

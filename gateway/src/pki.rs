@@ -1,22 +1,37 @@
 //! Keys and certificates on disk, and the TLS set-ups made of them.
 //!
 //! Invariant: a private key is only ever in a file that its owner alone can read, and such a file is complete or not there.
+//!
+//! Servers are judged by [`Verifier`], which works without a clock that is right. While the time is not known, only what has surely passed counts
+//! against a certificate (the floor of known time); and one that is "not valid yet" but signed by a CA that is trusted shows that its beginning
+//! has passed. What was accepted like this is judged again as soon as the server has told the time.
 
 use std::{
     fs, io,
     io::Write as _,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
-    time::SystemTime,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime},
 };
 
+use protocol::Timestamp;
 use rustls::{
-    ClientConfig, ConfigBuilder, RootCertStore,
-    client::WantsClientCert,
-    pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject},
+    CertificateError, ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    client::{
+        WantsClientCert, WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
+    crypto::CryptoProvider,
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem, pem::PemObject},
+    time_provider::TimeProvider,
 };
+use sha2::{Digest as _, Sha256};
 
-use crate::config;
+use crate::{clock::Clock, config};
+
+/// Certificates of a chain that may each move the time at which it is judged.
+const MAX_CHAIN: usize = 8;
 
 /// What is wrong with a key or certificate.
 #[derive(Debug, thiserror::Error)]
@@ -59,15 +74,29 @@ pub fn with_identity(
     Ok(builder.with_client_auth_cert(chain, key)?)
 }
 
+/// The beginning of a TLS set-up that judges servers by `trust` and `clock`, and the judge.
+///
+/// # Errors
+/// [`PkiError::Tls`]: the provider offers no protocol version.
+pub fn client(trust: Trust, clock: &Arc<Clock>) -> Result<(ConfigBuilder<ClientConfig, WantsClientCert>, Arc<Verifier>), PkiError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = Arc::new(Verifier { trust, clock: Arc::clone(clock), provider: Arc::clone(&provider), on_credit: Mutex::new(None) });
+    let builder = ClientConfig::builder_with_details(provider, Arc::new(CertificateTime(Arc::clone(clock))))
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::<Verifier>::clone(&verifier));
+    Ok((builder, verifier))
+}
+
 /// The TLS set-up of the uplink: the collector's CA alone is trusted, and this gateway shows its certificate.
 ///
 /// # Errors
 /// [`PkiError::NotEnrolled`] as long as there is no certificate.
-pub fn uplink(collector: &config::Collector) -> Result<ClientConfig, PkiError> {
-    let builder = ClientConfig::builder().with_root_certificates(roots(&collector.ca)?);
+pub fn uplink(collector: &config::Collector, clock: &Arc<Clock>) -> Result<(ClientConfig, Arc<Verifier>), PkiError> {
+    let (builder, verifier) = client(Trust::Roots(Arc::new(roots(&collector.ca)?)), clock)?;
     let mut config = with_identity(builder, &collector.certificate, &collector.key)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(config)
+    Ok((config, verifier))
 }
 
 /// When the uplink's files were last written: another answer means that the TLS set-up is to be made anew.
@@ -91,6 +120,142 @@ pub fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
     file.sync_all()?;
     fs::rename(&fresh, path)?;
     fs::File::open(directory)?.sync_all()
+}
+
+/// Whom to trust.
+#[derive(Debug, Clone)]
+pub enum Trust {
+    /// These CAs.
+    Roots(Arc<RootCertStore>),
+    /// The CA of this SHA-256, which the server must show in its chain.
+    Pinned([u8; 32]),
+}
+
+/// Judges servers' certificates; see the module.
+#[derive(Debug)]
+pub struct Verifier {
+    trust: Trust,
+    clock: Arc<Clock>,
+    provider: Arc<CryptoProvider>,
+    /// The last server that was accepted while the time was not known.
+    on_credit: Mutex<Option<Chain>>,
+}
+
+#[derive(Debug, Clone)]
+struct Chain {
+    end_entity: CertificateDer<'static>,
+    intermediates: Vec<CertificateDer<'static>>,
+    name: ServerName<'static>,
+}
+
+impl Verifier {
+    /// The server says that it is `at`: takes that time, unless its certificate was not valid then.
+    ///
+    /// # Errors
+    /// The certificate was accepted while the time was not known, and by the server's own time it should not have been.
+    pub fn learn(&self, at: Timestamp, round_trip: Duration) -> Result<(), rustls::Error> {
+        let chain = self.on_credit.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(chain) = chain {
+            self.judge(&chain.end_entity, &chain.intermediates, &chain.name, &[], unix(at))?;
+            *self.on_credit.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+        self.clock.learn(at, round_trip);
+        Ok(())
+    }
+
+    fn judge(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        at: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let roots = match &self.trust {
+            Trust::Roots(roots) => Arc::clone(roots),
+            Trust::Pinned(fingerprint) => {
+                let pinned = intermediates.iter().find(|certificate| Sha256::digest(certificate)[..] == *fingerprint);
+                let ca = pinned.ok_or(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer))?;
+                let mut roots = RootCertStore::empty();
+                roots.add(ca.clone().into_owned())?;
+                Arc::new(roots)
+            }
+        };
+        let verifier = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&self.provider))
+            .build()
+            .map_err(|error| rustls::Error::General(error.to_string()))?;
+        verifier.verify_server_cert(end_entity, intermediates, name, ocsp, at)
+    }
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        if self.clock.is_known() {
+            return self.judge(end_entity, intermediates, server_name, ocsp_response, now);
+        }
+        let mut at = now;
+        for _ in 0..MAX_CHAIN {
+            match self.judge(end_entity, intermediates, server_name, ocsp_response, at) {
+                Err(rustls::Error::InvalidCertificate(CertificateError::NotValidYetContext { not_before, .. })) if not_before > at => {
+                    at = not_before;
+                }
+                Ok(verified) => {
+                    let chain = Chain {
+                        end_entity: end_entity.clone().into_owned(),
+                        intermediates: intermediates.iter().map(|certificate| certificate.clone().into_owned()).collect(),
+                        name: server_name.to_owned(),
+                    };
+                    *self.on_credit.lock().unwrap_or_else(PoisonError::into_inner) = Some(chain);
+                    return Ok(verified);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(rustls::Error::InvalidCertificate(CertificateError::NotValidYet))
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// The time that TLS is given.
+#[derive(Debug)]
+struct CertificateTime(Arc<Clock>);
+
+impl TimeProvider for CertificateTime {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(unix(self.0.certificate_time()))
+    }
+}
+
+fn unix(at: Timestamp) -> UnixTime {
+    UnixTime::since_unix_epoch(Duration::from_micros(u64::try_from(at.as_micros()).unwrap_or(0)))
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, PkiError> {

@@ -45,6 +45,8 @@ pub struct Gap {
     pub to: Timestamp,
     /// Signals of the message that showed the gap.
     pub signals: Vec<u32>,
+    /// It began in another run of the process.
+    pub inherited: bool,
     noted_us: u64,
 }
 
@@ -102,7 +104,7 @@ impl Tracker {
     }
 
     /// Holds the gap of `missing` messages before the one just observed. What has to be told at once for want of room is returned.
-    pub fn hold(&mut self, missing: u64, range: (Timestamp, Timestamp), signals: Vec<u32>, now_us: u64) -> Option<Gap> {
+    pub fn hold(&mut self, missing: u64, range: (Timestamp, Timestamp), signals: Vec<u32>, inherited: bool, now_us: u64) -> Option<Gap> {
         let after = self.sessions.get(self.current)?.last;
         let gap = Gap {
             session: self.current,
@@ -111,6 +113,7 @@ impl Tracker {
             from: range.0,
             to: range.1,
             signals,
+            inherited,
             noted_us: now_us,
         };
         self.held.push(gap);
@@ -125,22 +128,36 @@ impl Tracker {
         self.held.extract_if(.., |gap| now_us.saturating_sub(gap.noted_us) >= REORDER_GRACE_US).collect()
     }
 
+    /// Moves what is remembered to another timeline.
+    pub fn shift(&mut self, moment: &dyn Fn(Timestamp) -> Timestamp) {
+        for gap in &mut self.held {
+            (gap.from, gap.to) = (moment(gap.from), moment(gap.to));
+        }
+    }
+
     /// Gaps held back.
     pub fn held(&self) -> usize {
         self.held.len()
     }
 
-    /// Moves what was noted on another process's clock onto this one's.
-    pub fn rebase(&mut self, now_us: u64) {
-        for gap in &mut self.held {
-            gap.noted_us = now_us;
+    /// Takes all gaps, due or not.
+    pub fn close(&mut self) -> Vec<Gap> {
+        std::mem::take(&mut self.held)
+    }
+
+    /// The same memory with the signals of its gaps under other numbers; `None` if one has no other.
+    #[must_use]
+    pub fn renumbered(&self, number: impl Fn(u32) -> Option<u32>) -> Option<Self> {
+        let mut tracker = self.clone();
+        for gap in &mut tracker.held {
+            gap.signals = gap.signals.iter().map(|signal| number(*signal)).collect::<Option<_>>()?;
         }
+        Some(tracker)
     }
 
     /// True if what was read back can be worked with.
-    pub fn is_sound(&self, signals: usize) -> bool {
-        let gap_ok =
-            |gap: &Gap| gap.first <= gap.last && gap.session < self.sessions.len() && gap.signals.iter().all(|s| (*s as usize) < signals);
+    pub fn is_sound(&self) -> bool {
+        let gap_ok = |gap: &Gap| gap.first <= gap.last && gap.session < self.sessions.len();
         (self.sessions.is_empty() || self.current < self.sessions.len()) && self.held.iter().all(gap_ok)
     }
 
@@ -232,7 +249,7 @@ mod tests {
         let mut tracker = Tracker::default();
         tracker.observe(None, 1, 64);
         assert_eq!(tracker.observe(None, 5, 64), fresh(3));
-        assert_eq!(tracker.hold(3, AT, vec![0], 100), None);
+        assert_eq!(tracker.hold(3, AT, vec![0], false, 100), None);
         assert_eq!(tracker.observe(None, 3, 64), Verdict::Recovered);
         assert_eq!(tracker.observe(None, 3, 64), Verdict::Duplicate);
         assert!(tracker.due(100 + REORDER_GRACE_US - 1).is_empty());
@@ -269,7 +286,7 @@ mod tests {
         let mut tracker = Tracker::default();
         tracker.observe(None, 1, 64);
         assert_eq!(tracker.observe(None, u64::MAX, 64), fresh(u64::MAX - 2));
-        tracker.hold(u64::MAX - 2, AT, vec![], 0);
+        tracker.hold(u64::MAX - 2, AT, vec![], false, 0);
         assert_eq!(tracker.due(REORDER_GRACE_US)[0].messages(), 0);
         assert_eq!(tracker.observe(None, 1, 64), Verdict::Fresh { missing: 0, new_session: true });
     }
@@ -282,9 +299,9 @@ mod tests {
             if let Verdict::Fresh { missing, .. } = tracker.observe(Some(i % 7), i * 10, 64)
                 && missing > 0
             {
-                told += usize::from(tracker.hold(missing, AT, vec![], i).is_some());
+                told += usize::from(tracker.hold(missing, AT, vec![], false, i).is_some());
             }
-            assert!(tracker.is_sound(0));
+            assert!(tracker.is_sound());
         }
         assert!(tracker.held() <= MAX_HELD && tracker.sessions.len() <= MAX_SESSIONS && told > 900);
     }

@@ -1,53 +1,60 @@
-//! The gateway's spool, shared by the commit thread (writes) and the uploader (reads), and replaced when its database has failed.
+//! The gateway's spool, shared by the commit thread (writes) and the uploader (reads).
 //!
-//! A spool handle that has seen an I/O error is poisoned for good: what it holds must be read from the disk again. Invariant: at most one
+//! A spool that has failed mends itself with its next append, in a new generation; so one handle serves from start to end. Invariant: at most one
 //! handle to the directory is open at a time.
 
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
+use protocol::Timestamp;
 use spool::{OpenReport, Options, Spool, SpoolError};
+
+use crate::{
+    commit,
+    config::{self, Floor},
+};
 
 /// Name of the spool's directory below the data directory.
 pub const DIRECTORY: &str = "spool";
 
-/// The open spool, or the place where it is to be opened again.
+/// The open spool, until it is closed.
 pub struct Store {
-    directory: PathBuf,
-    options: Options,
     current: Mutex<Option<Arc<Spool>>>,
 }
 
+/// How the configuration wants the spool to be.
+pub fn options(config: &config::Spool) -> Options {
+    let (min_free_bytes, min_free_percent) = match config.min_free {
+        Floor::Bytes(bytes) => (bytes, 0),
+        Floor::Percent(percent) => (0, percent),
+    };
+    Options {
+        max_bytes: config.max_bytes,
+        min_free_bytes,
+        min_free_percent,
+        generation_bytes: config.generation_bytes,
+        generation_age: config.generation_age,
+        keep_acknowledged_bytes: config.keep_acknowledged,
+        cache_bytes: config.cache_bytes,
+    }
+}
+
 impl Store {
-    /// Opens the spool below `data_dir`.
+    /// Opens the spool below `data_dir`. `wall`: what the system's clock says; the gateway's own is opened with what the spool holds.
     ///
     /// # Errors
     /// [`SpoolError`]: it can't be opened at all (it mends itself where it can; see `spool`).
-    pub fn open(data_dir: &Path, options: Options) -> Result<(Self, OpenReport), SpoolError> {
-        let directory = data_dir.join(DIRECTORY);
-        let (spool, report) = Spool::open(&directory, options)?;
-        Ok((Self { directory, options, current: Mutex::new(Some(Arc::new(spool))) }, report))
+    pub fn open(data_dir: &Path, options: Options, wall: Timestamp) -> Result<(Self, OpenReport), SpoolError> {
+        let (spool, report) = Spool::open_dir(&data_dir.join(DIRECTORY), options, commit::spool_moment(wall))?;
+        Ok((Self { current: Mutex::new(Some(Arc::new(spool))) }, report))
     }
 
-    /// The open spool; `None` while it is being reopened.
+    /// The open spool; `None` after it was closed.
     pub fn spool(&self) -> Option<Arc<Spool>> {
         self.lock().clone()
-    }
-
-    /// Closes the handle and opens the directory again. Waits up to `patience` for others to let go of the old handle.
-    ///
-    /// # Errors
-    /// [`SpoolError`]: it could not be opened; there is no spool until a later call succeeds.
-    pub fn reopen(&self, patience: Duration) -> Result<Option<OpenReport>, SpoolError> {
-        if !self.close(patience) {
-            return Ok(None);
-        }
-        let (spool, report) = Spool::open(&self.directory, self.options)?;
-        *self.lock() = Some(Arc::new(spool));
-        Ok(Some(report))
     }
 
     /// Closes the handle. Waits up to `patience` for others to let go of it; false if they did not (then it stays open).

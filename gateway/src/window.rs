@@ -104,16 +104,22 @@ impl Series {
         }
     }
 
+    /// The time became known: closes everything, and forgets a watermark beyond `latest`, which no reading can have reached.
+    pub fn settle(&mut self, lengths: &Lengths, latest_us: i64, closed: impl FnMut(Window)) {
+        self.close_all(lengths, closed);
+        if self.newest > latest_us {
+            *self = Self::default();
+        }
+    }
+
     /// Windows now open.
     pub fn open(&self) -> usize {
         self.open.len()
     }
 
-    /// Moves deadlines from a clock that read `then_us` to one that reads `now_us`.
-    pub fn rebase(&mut self, then_us: u64, now_us: u64) {
-        for window in &mut self.open {
-            window.deadline_us = now_us.saturating_add(window.deadline_us.saturating_sub(then_us));
-        }
+    /// Readings in them.
+    pub fn open_readings(&self) -> u64 {
+        self.open.iter().map(|window| window.count).sum()
     }
 
     fn watermark(&self, lengths: &Lengths) -> i64 {

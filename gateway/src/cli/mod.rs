@@ -4,16 +4,18 @@ mod modbus;
 mod spool;
 mod status;
 
-use std::{path::PathBuf, process::ExitCode, sync::Arc};
+use std::{io, path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use gateway::{
     app::{App, Tuning},
     config::{Config, ConfigErrors, EXAMPLE},
-    enroll, notify,
-    shutdown::Shutdown,
+    enroll,
+    reload::{self, Ended, Signals},
 };
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use crate::{EXIT_USAGE, logging::Format};
 
@@ -35,7 +37,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Read the machines until SIGTERM or SIGINT.
+    /// Read the machines until SIGTERM or SIGINT; SIGHUP takes a changed configuration over.
     #[command(after_help = "Example:\n  millrace-gateway run --config gateway.toml")]
     Run,
     /// Check the configuration and list all of its problems; exit code 64 if there are any.
@@ -99,7 +101,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Err(errors) => unusable(&errors),
         }),
         Command::Run => match config() {
-            Ok(config) => serve(config).await,
+            Ok(config) => serve(cli.config.clone(), config).await,
             Err(errors) => Ok(unusable(&errors)),
         },
         Command::Enroll { token, force } => match config() {
@@ -121,39 +123,58 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     }
 }
 
-async fn serve(config: Config) -> anyhow::Result<ExitCode> {
-    let shutdown = Arc::new(Shutdown::default());
-    end_on_signals(Arc::clone(&shutdown))?;
+async fn serve(path: PathBuf, config: Config) -> anyhow::Result<ExitCode> {
+    let signals = signals()?;
     let gateway = config.gateway.clone();
-    let app = App::start(config, Tuning::default(), shutdown).await.context("the gateway did not start")?;
-    tracing::info!(
-        %gateway,
-        version = env!("CARGO_PKG_VERSION"),
-        mqtt = app.broker_listen.map(tracing::field::display),
-        status = app.status_listen.map(tracing::field::display),
-        "running"
-    );
-    notify::ready(&format!("gateway {gateway}"));
-    app.ended().await;
-    notify::stopping();
-    tracing::info!("ending");
-    app.stop().await?;
-    tracing::info!("ended in order");
-    Ok(ExitCode::SUCCESS)
+    let started = |app: &App| {
+        tracing::info!(
+            %gateway,
+            version = env!("CARGO_PKG_VERSION"),
+            mqtt = app.broker_listen.map(tracing::field::display),
+            status = app.status_listen.map(tracing::field::display),
+            "running"
+        );
+    };
+    match reload::run(path, config, Tuning::default(), signals, started).await? {
+        Ended::Asked => {
+            tracing::info!("ended in order");
+            Ok(ExitCode::SUCCESS)
+        }
+        Ended::Renew => Err(renew()).context("the process could not be replaced by a fresh one"),
+    }
 }
 
-fn end_on_signals(shutdown: Arc<Shutdown>) -> anyhow::Result<()> {
+/// Replaces this process by a fresh one with the same command line and the same id. Returns only if that fails.
+fn renew() -> io::Error {
+    use std::os::unix::process::CommandExt as _;
+    let mut args = std::env::args_os();
+    let name = args.next();
+    match std::env::current_exe() {
+        Ok(program) => std::process::Command::new(&program).arg0(name.unwrap_or_else(|| program.clone().into())).args(args).exec(),
+        Err(error) => error,
+    }
+}
+
+fn signals() -> anyhow::Result<Signals> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate()).context("no handler for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("no handler for SIGINT")?;
+    let mut hangup = signal(SignalKind::hangup()).context("no handler for SIGHUP")?;
+    let end = CancellationToken::new();
+    let ending = end.clone();
+    // One that waits stands for all that came meanwhile.
+    let (ask, reload) = mpsc::channel(1);
     tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = hangup.recv() => drop(ask.try_send(())),
+            }
         }
-        shutdown.begin();
+        ending.cancel();
     });
-    Ok(())
+    Ok(Signals { end, reload })
 }
 
 fn unusable(errors: &ConfigErrors) -> ExitCode {

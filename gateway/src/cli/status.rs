@@ -29,14 +29,35 @@ fn print(view: &Value) {
         println!("  PROBLEM: {}", problem.as_str().unwrap_or_default());
     }
     println!("  readings {}, lost {}, duplicates {}", number("readings_total"), number("dropped_total"), number("duplicates_total"));
-    println!("  spool: {} entries wait, {} bytes on disk", number("backlog_entries"), number("spool_bytes"));
+    let upload = &view["upload"];
+    let count = |key: &str| upload[key].as_u64().unwrap_or(0);
     println!(
-        "  collector: {}, last answer {}",
+        "  spool: {} entries wait ({} urgent), the oldest for {:.0} s; {} of {} bytes on disk in {} generations",
+        number("backlog_entries"),
+        count("backlog_urgent"),
+        view["oldest_unsent_age_s"].as_f64().unwrap_or(0.0),
+        number("spool_bytes"),
+        number("spool_max_bytes"),
+        number("spool_generations")
+    );
+    println!(
+        "  collector: {}, last answer {}, breaker {}",
         if view["connected"] == true { "connected" } else { "not connected" },
-        text("last_upload_at")
+        text("last_upload_at"),
+        upload["breaker"].as_str().unwrap_or("-")
     );
     if let Some(trouble) = view["upload_trouble"].as_str().filter(|t| !t.is_empty()) {
         println!("    {trouble}");
+    }
+    if let Some(error) = upload["last_error"].as_str().filter(|e| !e.is_empty()) {
+        println!("    last error {}: {error}", upload["last_error_at"].as_str().unwrap_or("-"));
+    }
+    if count("catch_up_entries") > 0 {
+        let rate = upload["catch_up_rate"].as_f64().unwrap_or(0.0);
+        println!("  catching up: {} entries left, {rate:.1} a second are taken", count("catch_up_entries"));
+    }
+    if count("dead_letters_total") > 0 {
+        println!("  refused by the collector: {} entries, kept in the folder dead-letter", count("dead_letters_total"));
     }
     for source in view["sources"].as_array().into_iter().flatten() {
         let field = |key: &str| source[key].as_str().unwrap_or("-");

@@ -34,7 +34,7 @@ pub const EXAMPLE: &str = include_str!("../../../config/gateway.toml");
 pub const ENV_PREFIX: &str = "MILLRACE_GATEWAY__";
 
 /// All settings of a gateway.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// This gateway's name; must equal the CN of its certificate.
     pub gateway: GatewayId,
@@ -57,7 +57,7 @@ pub struct Config {
     pub limits: Limits,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Collector {
     /// `https://host:port`, without a path.
     pub url: String,
@@ -65,11 +65,19 @@ pub struct Collector {
     pub key: PathBuf,
     pub ca: PathBuf,
     pub upload_interval: Duration,
+    pub catch_up: CatchUp,
     /// Of one request, from connect to the end of the answer.
     pub timeout: Duration,
 }
 
-#[derive(Debug, Clone)]
+/// In which order what has gathered is uploaded, by generations of the spool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CatchUp {
+    NewestFirst,
+    OldestFirst,
+}
+
+#[derive(Debug, Clone, PartialEq)]
 pub struct Broker {
     /// Plain MQTT; `None` if only TLS is wanted.
     pub listen: Option<SocketAddr>,
@@ -80,7 +88,7 @@ pub struct Broker {
     pub users: Vec<User>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct BrokerTls {
     pub listen: SocketAddr,
     pub certificate: PathBuf,
@@ -117,7 +125,7 @@ impl fmt::Debug for Secret {
 }
 
 /// Subscription to an outside broker.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct MqttClient {
     pub name: String,
     pub host: String,
@@ -131,7 +139,7 @@ pub struct MqttClient {
     pub max_payload_bytes: usize,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ClientTls {
     /// `None`: the gateway's own CA file of the collector is not used either; only this one is trusted.
     pub ca: PathBuf,
@@ -140,7 +148,7 @@ pub struct ClientTls {
 }
 
 /// What messages of a shape of topic mean.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Topic {
     pub template: Template,
     /// Whose readings these are, made from the template's placeholders.
@@ -191,7 +199,7 @@ pub struct SignalSpec {
 }
 
 /// A Modbus TCP device that is polled.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Device {
     pub name: String,
     /// `host:port`.
@@ -243,10 +251,53 @@ impl Durability {
     }
 }
 
+/// The durable queue of what the collector does not have yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Spool {
     pub max_bytes: u64,
     pub cache_bytes: u64,
+    /// What must stay free on the volume.
+    pub min_free: Floor,
+    pub generation_bytes: u64,
+    pub generation_age: Duration,
+    /// Delivered generations are kept up to this, for a collector that is restored from a backup.
+    pub keep_acknowledged: u64,
+    pub overflow: Overflow,
+    pub write_budget_per_day: u64,
+}
+
+/// A share of a volume, or a size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Floor {
+    Percent(u8),
+    Bytes(u64),
+}
+
+/// What goes when there is no room, by class of records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Overflow {
+    pub data: DataOverflow,
+    pub urgent: UrgentOverflow,
+}
+
+/// Window summaries and part counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DataOverflow {
+    /// The oldest become coarser, and go only when that does not help.
+    #[default]
+    Thin,
+    /// The oldest go.
+    DropOldest,
+    /// The newest are not taken.
+    Refuse,
+}
+
+/// Anomalies, state changes and losses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum UrgentOverflow {
+    #[default]
+    DropOldest,
+    Refuse,
 }
 
 /// What keeps memory bounded, whatever comes in.

@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::{
-    Place, Problem, Secret,
+    Floor, Place, Problem, Secret,
     tree::{Node, Value},
     values,
 };
@@ -265,6 +265,25 @@ impl<'a> Section<'a> {
                 default
             }
         }
+    }
+
+    /// A share of a volume (`10%`) or a size.
+    pub(super) fn floor(&self, key: &str, default: Floor) -> Floor {
+        if let Some(Value::Text(text) | Value::Raw(text)) = self.node(key).map(|node| &node.value)
+            && let Some(number) = text.trim().strip_suffix('%')
+        {
+            return match number.trim().parse() {
+                Ok(percent @ 0..=90) => Floor::Percent(percent),
+                _ => {
+                    self.problem(
+                        key,
+                        format_args!("{text:?} is no share; write a whole number from 0% to 90%, or a size as in \"512MiB\""),
+                    );
+                    default
+                }
+            };
+        }
+        if self.has(key) { Floor::Bytes(self.bytes(key, 0, 0..=1 << 50)) } else { default }
     }
 
     pub(super) fn path(&self, key: &str) -> Option<PathBuf> {

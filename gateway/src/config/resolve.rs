@@ -5,8 +5,8 @@ use std::{cell::RefCell, collections::BTreeSet, fs, net::SocketAddr, path::Path,
 use protocol::{GatewayId, Severity};
 
 use super::{
-    Broker, BrokerTls, Collector, Config, ConfigErrors, Durability, DurabilityMode, Limits, Place, Problem, Secret, SourceId, Spool, User,
-    Window,
+    Broker, BrokerTls, CatchUp, Collector, Config, ConfigErrors, DataOverflow, Durability, DurabilityMode, Floor, Limits, Overflow, Place,
+    Problem, Secret, SourceId, Spool, UrgentOverflow, User, Window,
     reader::{Problems, Section},
     resolve_inputs, tree,
 };
@@ -103,10 +103,7 @@ fn resolve(root: &Section<'_>, problems: &Problems) -> Option<Config> {
     section.finish();
 
     let section = root.section_or_empty("spool");
-    let spool = Spool {
-        max_bytes: section.bytes("max_bytes", 1 << 30, 16 << 20..=1 << 40),
-        cache_bytes: section.bytes("cache_bytes", 8 << 20, 1 << 20..=1 << 30),
-    };
+    let spool = spool(&section);
     section.finish();
 
     let section = root.section_or_empty("status");
@@ -155,6 +152,39 @@ fn resolve(root: &Section<'_>, problems: &Problems) -> Option<Config> {
     })
 }
 
+fn spool(section: &Section<'_>) -> Spool {
+    let max_bytes = section.bytes("max_bytes", 1 << 30, 16 << 20..=1 << 40);
+    let generation_bytes = section.bytes("generation_bytes", 16 << 20, 1 << 20..=1 << 30);
+    if section.has("generation_bytes") && generation_bytes > max_bytes / 8 {
+        section.problem("generation_bytes", "must be at most an eighth of max_bytes: space is given back by whole generations");
+    }
+    let keep_acknowledged = section.bytes("keep_acknowledged", max_bytes / 4, 0..=1 << 40);
+    if keep_acknowledged > max_bytes / 2 {
+        section.problem("keep_acknowledged", "must be at most half of max_bytes");
+    }
+    Spool {
+        max_bytes,
+        cache_bytes: section.bytes("cache_bytes", 8 << 20, 1 << 20..=1 << 30),
+        min_free: section.floor("min_free", Floor::Percent(10)),
+        generation_bytes,
+        generation_age: section.duration("generation_age", DAY, MINUTE..=30 * DAY),
+        keep_acknowledged,
+        overflow: Overflow {
+            data: section.choice(
+                "overflow_data",
+                DataOverflow::Thin,
+                &[("thin", DataOverflow::Thin), ("drop_oldest", DataOverflow::DropOldest), ("refuse", DataOverflow::Refuse)],
+            ),
+            urgent: section.choice(
+                "overflow_urgent",
+                UrgentOverflow::DropOldest,
+                &[("drop_oldest", UrgentOverflow::DropOldest), ("refuse", UrgentOverflow::Refuse)],
+            ),
+        },
+        write_budget_per_day: section.bytes("write_budget_per_day", 8 << 30, 1 << 20..=1 << 50),
+    }
+}
+
 fn unknown_sections(root: &Section<'_>, known: &[&str], problems: &Problems) {
     let known: BTreeSet<&str> = known.iter().copied().collect();
     for key in root.keys().into_iter().filter(|key| !known.contains(key)) {
@@ -183,6 +213,11 @@ fn collector(section: Section<'_>, data_dir: &Path) -> Option<Collector> {
         key: section.path("key").unwrap_or_else(|| pki.join("gateway.key")),
         ca: section.path("ca").unwrap_or_else(|| pki.join("ca.crt")),
         upload_interval: section.duration("upload_interval", SECOND, 100 * MS..=60 * MINUTE),
+        catch_up: section.choice(
+            "catch_up",
+            CatchUp::NewestFirst,
+            &[("newest_first", CatchUp::NewestFirst), ("oldest_first", CatchUp::OldestFirst)],
+        ),
         timeout: section.duration("timeout", 30 * SECOND, SECOND..=10 * MINUTE),
     };
     section.finish();

@@ -190,3 +190,25 @@ source = "hall"
     let shown = problems(&text.replace("mqtt://broker:1884", "mqtts://broker"));
     assert!(shown.contains("mqtt_client[0].ca: is missing"), "{shown}");
 }
+
+#[test]
+fn what_the_spool_does_when_it_is_full_can_be_chosen_and_nonsense_is_told() {
+    let config = parse(&format!(
+        "{SMALL}\n[spool]\nmax_bytes = \"64MiB\"\nmin_free = \"512MiB\"\noverflow_data = \"refuse\"\noverflow_urgent = \"refuse\"\n"
+    ))
+    .unwrap();
+    assert_eq!(config.spool.overflow, Overflow { data: DataOverflow::Refuse, urgent: UrgentOverflow::Refuse });
+    assert_eq!((config.spool.min_free, config.spool.keep_acknowledged), (Floor::Bytes(512 << 20), 16 << 20));
+    let spool = "[spool]\nmax_bytes = \"64MiB\"\nmin_free = \"91%\"\ngeneration_bytes = \"16MiB\"\nkeep_acknowledged = \"1GiB\"\n\
+                 overflow_data = \"thinn\"\nwrite_budget_per_day = \"1KiB\"\n";
+    let shown = problems(&format!("{SMALL}\n{spool}"));
+    for expected in [
+        "spool.min_free: \"91%\" is no share; write a whole number from 0% to 90%",
+        "spool.generation_bytes: must be at most an eighth of max_bytes",
+        "spool.keep_acknowledged: must be at most half of max_bytes",
+        "spool.overflow_data: \"thinn\" is none of thin, drop_oldest, refuse",
+        "spool.write_budget_per_day: 1024 bytes is out of range",
+    ] {
+        assert!(shown.contains(expected), "missing: {expected}\nin: {shown}");
+    }
+}

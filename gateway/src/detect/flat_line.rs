@@ -14,6 +14,10 @@ pub(super) struct Memory {
 }
 
 impl Memory {
+    pub(super) fn since(&mut self) -> Option<&mut Timestamp> {
+        self.stands.as_mut().map(|(since, _)| since)
+    }
+
     pub(super) fn look(&mut self, duration: Duration, tolerance: f64, at: Timestamp, value: f64) -> Look {
         let Some((since, level)) = self.stands.filter(|(since, level)| *since <= at && (value - level).abs() <= tolerance) else {
             self.stands = Some((at, value));

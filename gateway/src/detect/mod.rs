@@ -102,6 +102,18 @@ impl State {
         Self { memory, active: None, raised_at: None }
     }
 
+    /// Moves what is remembered to another timeline: a time that became known is no standstill and no sudden rise.
+    pub fn shift(&mut self, moment: &dyn Fn(Timestamp) -> Timestamp) {
+        let remembered = match &mut self.memory {
+            Memory::RateOfChange(memory) => memory.since(),
+            Memory::FlatLine(memory) => memory.since(),
+            Memory::Limits(_) | Memory::Ewma(_) => None,
+        };
+        for at in remembered.into_iter().chain(&mut self.raised_at) {
+            *at = moment(*at);
+        }
+    }
+
     /// Looks at a reading; gives a finding when an excursion begins outside of the cool-down.
     pub fn look(&mut self, detector: &Detector, at: Timestamp, value: f64) -> Option<Finding> {
         let look = match (&mut self.memory, &detector.kind) {

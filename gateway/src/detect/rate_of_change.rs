@@ -14,6 +14,10 @@ pub(super) struct Memory {
 }
 
 impl Memory {
+    pub(super) fn since(&mut self) -> Option<&mut Timestamp> {
+        self.before.as_mut().map(|(at, _)| at)
+    }
+
     pub(super) fn look(&mut self, max_per_second: f64, min_interval: Duration, at: Timestamp, value: f64) -> Look {
         let Some((before_at, before)) = self.before else {
             self.before = Some((at, value));

@@ -75,7 +75,7 @@ fn a_clock_set_back_by_an_hour_is_followed() {
     let mut machine = Machine::default();
     assert!(told(&mut machine, &facts(7_200, Some(Producing), Since::Unknown, Some(5))).is_some());
     assert_eq!(told(&mut machine, &facts(3_600, Some(Idle), Since::At(at(3_590)), Some(8))), Some((3_590, Idle)));
-    let parts = machine.parts(&asset(), 0, true).unwrap();
+    let parts = machine.parts(&asset(), 0, true).unwrap().0;
     assert_eq!((parts.produced, parts.from, parts.to), (3, at(3_600), at(3_600)));
 }
 
@@ -89,13 +89,13 @@ fn parts_are_told_once_a_second_and_add_up() {
         let total = (65_500 + step) & 0xffff;
         let at = Timestamp::from_micros(i64::try_from(now_us).unwrap());
         machine.take(&asset(), &Facts { at, ..facts(0, None, Since::Unknown, Some(total)) });
-        if let Some(parts) = machine.parts(&asset(), now_us, false) {
+        if let Some((parts, _)) = machine.parts(&asset(), now_us, false) {
             assert!(parts.from < parts.to);
             counted += parts.produced;
             records += 1;
         }
     }
-    counted += machine.parts(&asset(), u64::MAX, true).map_or(0, |p| p.produced);
+    counted += machine.parts(&asset(), u64::MAX, true).map_or(0, |(p, _)| p.produced);
     assert_eq!(counted, 99);
     assert!(records <= 10, "{records}");
 }
@@ -107,7 +107,7 @@ fn rejects_and_rework_count_beside_the_total() {
     machine.take(&asset(), &Facts { counts: counts(10, 1, 0), ..facts(1, None, Since::Unknown, None) });
     machine.take(&asset(), &Facts { counts: counts(15, 3, 1), ..facts(2, None, Since::Unknown, None) });
     machine.take(&asset(), &Facts { counts: counts(2, 1, 0), new_session: true, ..facts(9, None, Since::Unknown, None) });
-    let parts = machine.parts(&asset(), 0, true).unwrap();
+    let parts = machine.parts(&asset(), 0, true).unwrap().0;
     assert_eq!((parts.produced, parts.rejected, parts.reworked), (7, 3, 1));
     assert_eq!((parts.from, parts.to), (at(1), at(9)));
     assert!(machine.parts(&asset(), 0, true).is_none());

@@ -1,145 +1,206 @@
-//! The checkpoint: all that the pipeline remembers, as bytes that are made durable together with the records before it.
+//! The checkpoint in parts: all that the pipeline remembers, as bytes that are made durable together with the records before it.
 //!
-//! Layout: magic `MRGC`, a version byte, then postcard of [`Snapshot`]. Life cycle: written with every commit, read once at the start. It is
-//! found whole or not at all (the spool checks it); one that can't be read all the same costs what was open, and is told.
+//! ```text
+//! part 0       head: when and by whom it was written, the ledger's losses not yet told, the books
+//! part 1       directory: the asset of each part
+//! part 2       what overflow took; `overflow` writes it, the pipeline only reads it
+//! part 16 + n  asset n: its machine, its signals with their windows and detectors, its senders
+//! ```
+//! Each part is `MRG`, a letter for its kind, a version byte, then postcard. Life cycle: a commit writes the head and the parts of the assets that
+//! made a record or booked a loss since the last one, so that state and records agree; a *full* commit writes those of all assets that
+//! changed. They are read once, at the start. A part is found whole or not at all (the spool checks it); one that can't be read costs what was
+//! open in its asset, and is told.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
-use protocol::{Loss, LossReason, Timestamp};
-use serde::{Deserialize, Serialize};
+use protocol::{AssetPath, Loss, SignalName, Timestamp};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{
-    Pipeline,
-    registry::{Asset, Registry, Sender, Signal},
-};
-use crate::{clock::Now, detect::State, ledger::Ledger, window::Lengths};
+use super::{Pipeline, registry::Tally};
+use crate::{budget, detect::State, ledger::Ledger, machine::Machine, sequence::Tracker, window::Series};
 
-const MAGIC: &[u8; 4] = b"MRGC";
-const VERSION: u8 = 1;
+/// The part with the head.
+pub const HEAD: u32 = 0;
+/// The part that names the assets.
+pub(super) const DIRECTORY: u32 = 1;
+/// The part that tells what overflow took.
+pub const OVERFLOW: u32 = 2;
+/// The part of the first asset.
+pub(super) const ASSETS: u32 = 16;
 
+const MAGIC: &[u8; 3] = b"MRG";
+const VERSION: u8 = 2;
+
+/// See the module.
 #[derive(Serialize, Deserialize)]
-struct Snapshot<'a> {
-    committed_at: Timestamp,
-    /// The monotonic clock of the process that wrote it.
-    mono_us: u64,
-    boot_id: u64,
-    clean: bool,
-    interval_us: i64,
-    lengths: (i64, i64, i64),
-    /// Fingerprints of the detectors that the signals' states belong to.
-    detectors: Vec<u64>,
-    assets: Cow<'a, [Asset]>,
-    signals: Cow<'a, [Signal]>,
-    senders: Cow<'a, [Sender]>,
-    ledger: Cow<'a, Ledger>,
+pub(super) struct Head<'a> {
+    pub(super) committed_at: Timestamp,
+    /// The last commit that held all that had changed.
+    pub(super) full_at: Timestamp,
+    pub(super) boot_id: u64,
+    pub(super) clean: bool,
+    /// Nothing came in for a while, and the next commit was to be made when something did, whenever that would be.
+    pub(super) idle: bool,
+    /// How long after `full_at` the next such commit was to be, at most.
+    pub(super) interval_us: i64,
+    pub(super) ledger: Cow<'a, Ledger>,
+    pub(super) lost_after: u64,
+    pub(super) lost_before: u64,
+    /// Of assets whose parts were lost.
+    pub(super) departed: Tally,
+    /// Sums over the parts as they are with this head.
+    pub(super) tally: Tally,
+    pub(super) open: u64,
+    /// What waits in memory because the disk is full: lost if this is the last that is heard of it.
+    pub(super) unsaved: Cow<'a, [Loss]>,
+    pub(super) budget: budget::Account,
 }
 
-/// Why a checkpoint can't be used.
+#[derive(Serialize, Deserialize)]
+pub(super) struct AssetPart<'a> {
+    pub(super) path: Cow<'a, AssetPath>,
+    pub(super) as_of: Timestamp,
+    pub(super) length_us: i64,
+    pub(super) machine: Cow<'a, Machine>,
+    pub(super) tally: Tally,
+    pub(super) signals: Vec<SignalPart<'a>>,
+    pub(super) senders: Vec<SenderPart<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct SignalPart<'a> {
+    pub(super) name: Cow<'a, SignalName>,
+    pub(super) unit: Cow<'a, str>,
+    pub(super) series: Cow<'a, Series>,
+    /// By the detector's fingerprint.
+    pub(super) detectors: Vec<(u64, Cow<'a, State>)>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct SenderPart<'a> {
+    pub(super) origin: Cow<'a, str>,
+    /// Its gaps name signals by their place in this part.
+    pub(super) tracker: Cow<'a, Tracker>,
+    pub(super) last_at: Option<Timestamp>,
+    pub(super) missing_before: Option<Timestamp>,
+}
+
+/// The asset of each part.
+pub(super) type Directory<'a> = BTreeMap<u32, Cow<'a, AssetPath>>;
+
+/// What overflow took since the gateway was set up, in readings.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Relieved {
+    pub lost: u64,
+}
+
+/// Why a part can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
-    #[error("it is no checkpoint")]
+    #[error("it is no part of a checkpoint")]
     Magic,
     #[error("its version is {0}, this program reads {VERSION}")]
     Version(u8),
     #[error("it can't be decoded: {0}")]
     Postcard(#[from] postcard::Error),
-    #[error("its parts don't fit together")]
+    #[error("its contents don't fit together")]
     Unsound,
 }
 
-impl Pipeline {
-    pub(super) fn write_checkpoint(&self, now: Now, clean: bool) -> Vec<u8> {
-        let Lengths { length_us, lateness_us, grace_us } = self.lengths;
-        let snapshot = Snapshot {
-            committed_at: now.wall,
-            mono_us: now.mono_us,
-            boot_id: self.boot_id,
-            clean,
-            interval_us: self.interval_us,
-            lengths: (length_us, lateness_us, grace_us),
-            detectors: self.detectors.iter().map(crate::detect::Detector::fingerprint).collect(),
-            assets: Cow::Borrowed(&self.registry.assets),
-            signals: Cow::Borrowed(&self.registry.signals),
-            senders: Cow::Borrowed(&self.registry.senders),
-            ledger: Cow::Borrowed(&self.out.ledger),
-        };
-        let mut bytes = Vec::with_capacity(256 + 160 * self.registry.signals.len());
-        bytes.extend_from_slice(MAGIC);
-        bytes.push(VERSION);
-        // Encoding plain data into a growing vector has no way to fail; if it did, the next start would say so.
-        postcard::to_extend(&snapshot, bytes).unwrap_or_default()
-    }
+/// A kind of part.
+pub(super) trait Kind {
+    const LETTER: u8;
+}
 
-    /// Goes on from a checkpoint; what is wrong with it becomes a loss.
-    pub(super) fn restore(&mut self, bytes: &[u8], now: Now) {
-        if let Err(error) = self.adopt(bytes, now) {
-            let detail = format!("checkpoint can't be used: {error}; what was open at the last stop is lost");
-            self.out.ledger.book(power_cut(now.wall, now.wall, detail));
-        }
-    }
+impl Kind for Head<'_> {
+    const LETTER: u8 = b'H';
+}
 
-    fn adopt(&mut self, bytes: &[u8], now: Now) -> Result<(), RestoreError> {
-        let body = bytes.strip_prefix(MAGIC).ok_or(RestoreError::Magic)?;
-        let (version, body) = body.split_first().ok_or(RestoreError::Magic)?;
-        if *version != VERSION {
-            return Err(RestoreError::Version(*version));
-        }
-        let snapshot: Snapshot<'_> = postcard::from_bytes(body)?;
-        let (length_us, lateness_us, grace_us) = snapshot.lengths;
-        let parts = (snapshot.assets.into_owned(), snapshot.signals.into_owned(), snapshot.senders.into_owned());
-        let mut registry = Registry::restore(parts.0, parts.1, parts.2).filter(|_| length_us > 0).ok_or(RestoreError::Unsound)?;
-        self.arm(&mut registry, &snapshot.detectors);
-        for signal in &mut registry.signals {
-            signal.series.rebase(snapshot.mono_us, now.mono_us);
-        }
-        let until = snapshot.committed_at.plus_micros(snapshot.interval_us);
-        for sender in &mut registry.senders {
-            sender.tracker.rebase(now.mono_us);
-            if !snapshot.clean {
-                sender.missing_before = Some(until);
-                // What a kill took came in after the commit. A sender whose clock does not agree with ours keeps its own.
-                sender.last_at = sender.last_at.map(|last| {
-                    let agrees = snapshot.committed_at.micros_since(last).abs() <= snapshot.interval_us;
-                    if agrees { last.max(snapshot.committed_at) } else { last }
-                });
-            }
-        }
-        for asset in &mut registry.assets {
-            asset.machine.rebase(now.mono_us);
-        }
-        self.registry = registry;
-        self.out.ledger = snapshot.ledger.into_owned();
-        self.out.ledger.rebase(now.mono_us);
-        if length_us != self.lengths.length_us {
-            let old = Lengths { length_us, lateness_us, grace_us };
-            self.each_series(&old, |series, closed| series.close_all(&old, closed));
-        }
-        if !snapshot.clean {
-            let from = snapshot.committed_at;
-            // What came in after the last commit; a clock that was not set says nothing of when that ended.
-            let to = if now.wall > from { until.min(now.wall) } else { until };
-            let detail = format!("run {:016x} did not end in order", snapshot.boot_id);
-            self.out.ledger.book(power_cut(from, to, detail));
-        }
-        Ok(())
-    }
+impl Kind for AssetPart<'_> {
+    const LETTER: u8 = b'A';
+}
 
-    /// Gives each signal the detectors of now, with the memory of those that are still the same.
-    fn arm(&self, registry: &mut Registry, old: &[u64]) {
-        let fingerprints: Vec<u64> = self.detectors.iter().map(crate::detect::Detector::fingerprint).collect();
-        let Registry { assets, signals, .. } = registry;
-        for signal in signals {
-            let mut kept = std::mem::take(&mut signal.detectors);
-            let path = assets[signal.asset as usize].path.as_str();
-            for (index, detector) in self.detectors.iter().enumerate().filter(|(_, d)| d.covers(path, signal.name.as_str())) {
-                let same = kept.iter().position(|(i, _)| old.get(*i as usize) == Some(&fingerprints[index]));
-                let state = same.map_or_else(|| State::new(detector), |at| kept.swap_remove(at).1);
-                signal.detectors.push((u32::try_from(index).unwrap_or(u32::MAX), state));
-            }
-        }
+impl Kind for Directory<'_> {
+    const LETTER: u8 = b'D';
+}
+
+impl Kind for Relieved {
+    const LETTER: u8 = b'O';
+}
+
+pub(super) fn write<T: Kind + Serialize>(part: &T, room: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(room + 8);
+    bytes.extend_from_slice(MAGIC);
+    bytes.extend_from_slice(&[T::LETTER, VERSION]);
+    // Encoding plain data into a growing vector has no way to fail; if it did, the next start would say so.
+    postcard::to_extend(part, bytes).unwrap_or_default()
+}
+
+pub(super) fn read<T: Kind + DeserializeOwned>(bytes: &[u8]) -> Result<T, RestoreError> {
+    let body = bytes.strip_prefix(MAGIC).ok_or(RestoreError::Magic)?;
+    match body {
+        [letter, VERSION, body @ ..] if *letter == T::LETTER => Ok(postcard::from_bytes(body)?),
+        [letter, version, ..] if *letter == T::LETTER => Err(RestoreError::Version(*version)),
+        _ => Err(RestoreError::Magic),
     }
 }
 
-fn power_cut(from: Timestamp, to: Timestamp, detail: String) -> Loss {
-    Loss { asset: None, signal: None, reason: LossReason::PowerCut, count: 0, from, to, detail }
+impl Relieved {
+    /// The bytes of part [`OVERFLOW`].
+    pub fn write(self) -> Vec<u8> {
+        write(&self, 16)
+    }
+
+    /// What the part says; nothing if there is none.
+    pub fn read(parts: &[(u32, Vec<u8>)]) -> Self {
+        parts.iter().find(|(id, _)| *id == OVERFLOW).and_then(|(_, bytes)| read(bytes).ok()).unwrap_or_default()
+    }
+}
+
+/// When the last commit was made, by the clock of then: a floor for what time it is now.
+pub fn committed_at(parts: &[(u32, Vec<u8>)]) -> Option<Timestamp> {
+    let (_, bytes) = parts.iter().find(|(id, _)| *id == HEAD)?;
+    read::<Head<'_>>(bytes).ok().map(|head| head.committed_at)
+}
+
+impl Pipeline {
+    /// The part of an asset as it is now.
+    pub(super) fn asset_part(&self, asset: u32, as_of: Timestamp) -> Vec<u8> {
+        let entry = &self.registry.assets[asset as usize];
+        let signal = |id: &u32| {
+            let signal = &self.registry.signals[*id as usize];
+            let detectors = signal.detectors.iter();
+            SignalPart {
+                name: Cow::Borrowed(&signal.name),
+                unit: Cow::Borrowed(&signal.unit),
+                series: Cow::Borrowed(&signal.series),
+                detectors: detectors.filter_map(|(i, state)| Some((*self.fingerprints.get(*i as usize)?, Cow::Borrowed(state)))).collect(),
+            }
+        };
+        let place = |id: u32| entry.signals.iter().position(|known| *known == id).and_then(|at| u32::try_from(at).ok());
+        let sender = |id: &u32| {
+            let sender = &self.registry.senders[*id as usize];
+            let tracker = match sender.tracker.held() {
+                0 => Cow::Borrowed(&sender.tracker),
+                _ => Cow::Owned(sender.tracker.renumbered(place).unwrap_or_default()),
+            };
+            SenderPart { origin: Cow::Borrowed(&sender.origin), tracker, last_at: sender.last_at, missing_before: sender.missing_before }
+        };
+        let part = AssetPart {
+            path: Cow::Borrowed(&entry.path),
+            as_of,
+            length_us: self.lengths.length_us,
+            machine: Cow::Borrowed(&entry.machine),
+            tally: entry.tally,
+            signals: entry.signals.iter().map(signal).collect(),
+            senders: entry.senders.iter().map(sender).collect(),
+        };
+        write(&part, 128 + 192 * entry.signals.len())
+    }
+
+    /// The part that names the assets.
+    pub(super) fn directory_part(&self) -> Vec<u8> {
+        let directory: Directory<'_> = (ASSETS..).zip(&self.registry.assets).map(|(id, asset)| (id, Cow::Borrowed(&asset.path))).collect();
+        write(&directory, 48 * directory.len())
+    }
 }

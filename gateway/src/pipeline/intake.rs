@@ -4,15 +4,18 @@
 
 use protocol::{Anomaly, Loss, LossReason, MachineState, Quality, TimeQuality, Timestamp};
 
-use super::{Pipeline, registry::Signal};
+use super::{
+    Pipeline,
+    registry::{Asset, News, Signal},
+};
 use crate::{
     clock::Now,
-    decode::time::{CLOCK_SET, EARLIEST},
+    decode::time::EARLIEST,
     detect::Detector,
     ledger,
     machine::{Counts, Facts, Since},
     sequence::{Gap, Verdict},
-    window::{Lengths, Point},
+    window::{Lengths, Point, Series, Window},
 };
 
 /// Numbers beyond this are sentinels and faults; their squares would not fit.
@@ -77,9 +80,13 @@ impl Pipeline {
         let Some(Passed { in_order, new_session }) = self.pass(now, sender, sample, at) else {
             let readings = sample.readings.len() as u64 + sample.bad.iter().map(|b| b.count).sum::<u64>();
             self.totals.duplicates = self.totals.duplicates.saturating_add(readings);
+            let asset = self.registry.senders[sender as usize].asset;
+            self.registry.note(asset, News::Changed);
+            self.registry.assets[asset as usize].tally.duplicates += readings;
             return 0;
         };
         let asset = self.registry.senders[sender as usize].asset;
+        self.registry.note(asset, News::Changed);
         for bad in &sample.bad {
             self.book(asset, bad, (at, at));
         }
@@ -96,17 +103,20 @@ impl Pipeline {
 
     fn reading(&mut self, now: Now, id: u32, point: Point) {
         let Self { registry, out, lengths, detectors, totals, .. } = self;
-        let signal = &mut registry.signals[id as usize];
-        let path = &registry.assets[signal.asset as usize].path;
-        let Signal { name, unit, series, detectors: states, .. } = signal;
+        let Signal { asset, name, unit, series, detectors: states } = &mut registry.signals[id as usize];
+        let Asset { path, tally, news, .. } = &mut registry.assets[*asset as usize];
         let late = series.add(lengths, now.mono_us, point, |window| {
+            *news = News::Due;
             out.emit(window.summary(path.clone(), name.clone(), unit.clone(), lengths.length_us));
         });
         totals.late += u64::from(late);
+        tally.late += u64::from(late);
+        tally.taken += 1;
         for (index, state) in states {
             let Some(detector): Option<&Detector> = detectors.get(*index as usize) else { continue };
             if let Some(finding) = state.look(detector, point.at, point.value) {
                 totals.anomalies += 1;
+                *news = News::Due;
                 out.emit(Anomaly {
                     asset: path.clone(),
                     signal: name.clone(),
@@ -139,15 +149,29 @@ impl Pipeline {
             bits: sample.counter_bits,
             new_session,
         };
-        let Self { registry, out, .. } = self;
-        let entry = &mut registry.assets[asset as usize];
-        if let Some(change) = entry.machine.take(&entry.path, &facts) {
-            // Parts made before the change come before it.
-            if let Some(parts) = entry.machine.parts(&entry.path, now.mono_us, true) {
-                out.emit(parts);
+        let Some(change) = self.asset_facts(asset, &facts) else {
+            if self.registry.assets[asset as usize].machine.spans_restart() {
+                self.tell_parts(asset, now.mono_us, true);
             }
-            out.emit(change);
-        }
+            return;
+        };
+        // Parts made before the change come before it.
+        self.tell_parts(asset, now.mono_us, true);
+        self.registry.note(asset, News::Due);
+        self.out.emit(change);
+    }
+
+    fn asset_facts(&mut self, asset: u32, facts: &Facts<'_>) -> Option<protocol::StateChange> {
+        let entry = &mut self.registry.assets[asset as usize];
+        entry.machine.take(&entry.path, facts)
+    }
+
+    /// Emits the parts of an asset that wait, if it is time or `force` is set.
+    pub(super) fn tell_parts(&mut self, asset: u32, now_us: u64, force: bool) {
+        let entry = &mut self.registry.assets[asset as usize];
+        let Some((parts, inherited)) = entry.machine.parts(&entry.path, now_us, force) else { return };
+        entry.news = News::Due;
+        if inherited { self.out.inherit(parts) } else { self.out.emit(parts) }
     }
 
     /// Lets a sample pass if it is new.
@@ -167,13 +191,14 @@ impl Pipeline {
         };
         let from = entry.last_at.replace(at).unwrap_or(at);
         let before = entry.missing_before.take();
+        let inherited = std::mem::take(&mut entry.inherited);
         if missing > 0 {
             let to = before.map_or(at, |before| before.min(at));
             let range = (from.min(to), from.max(to));
             let bad = sample.bad.iter().filter(|b| b.count > 0).filter_map(|b| b.signal);
             let signals = sample.readings.iter().map(|(signal, _)| *signal).chain(bad).collect();
             let asset = entry.asset;
-            if let Some(gap) = entry.tracker.hold(missing, range, signals, now.mono_us) {
+            if let Some(gap) = entry.tracker.hold(missing, range, signals, inherited, now.mono_us) {
                 self.book_gap(asset, &gap);
             }
         }
@@ -182,62 +207,62 @@ impl Pipeline {
 
     /// Books a gap that can no longer be filled: so many readings of each signal.
     pub(super) fn book_gap(&mut self, asset: u32, gap: &Gap) {
-        let bad = |signal, count| Bad { signal, reason: LossReason::SequenceGap, count, detail: gap.detail() };
-        for signal in &gap.signals {
-            self.book(asset, &bad(Some(*signal), gap.messages()), (gap.from, gap.to));
+        let mut lines: Vec<(Option<u32>, u64)> = gap.signals.iter().map(|signal| (Some(*signal), gap.messages())).collect();
+        if lines.is_empty() {
+            lines.push((None, 0));
         }
-        if gap.signals.is_empty() {
-            self.book(asset, &bad(None, 0), (gap.from, gap.to));
+        for (signal, count) in lines {
+            let bad = Bad { signal, reason: LossReason::SequenceGap, count, detail: gap.detail() };
+            if gap.inherited {
+                let loss = self.loss_of(asset, &bad, (gap.from, gap.to));
+                self.out.lost_before = self.out.lost_before.saturating_add(loss.count);
+                self.registry.note(asset, News::Due);
+                self.inherit_loss(loss);
+            } else {
+                self.book(asset, &bad, (gap.from, gap.to));
+            }
         }
     }
 
     /// Books what a machine's message or poll could not give.
-    pub(super) fn book(&mut self, asset: u32, bad: &Bad, (from, to): (Timestamp, Timestamp)) {
+    pub(super) fn book(&mut self, asset: u32, bad: &Bad, range: (Timestamp, Timestamp)) {
+        // The ledger is in the head: what it is told must not stay news in the asset's part.
+        self.registry.note(asset, News::Due);
+        let loss = self.loss_of(asset, bad, range);
+        self.out.book(loss);
+    }
+
+    fn loss_of(&self, asset: u32, bad: &Bad, (from, to): (Timestamp, Timestamp)) -> Loss {
         let signal = bad.signal.map(|id| self.registry.signals[id as usize].name.clone());
         let detail = ledger::clip(&bad.detail);
-        self.out.ledger.book(Loss {
-            asset: Some(self.registry.path(asset)),
-            signal,
-            reason: bad.reason,
-            count: bad.count,
-            from,
-            to,
-            detail,
-        });
+        Loss { asset: Some(self.registry.path(asset)), signal, reason: bad.reason, count: bad.count, from, to, detail }
     }
 
     /// The event time of a sample, and how far it can be trusted. A stamp of a clock that was never set, or that runs ahead of ours by more
     /// than is allowed, would carry the watermark away; the time of arrival stands in for it.
     fn event_time(&self, now: Now, stamp: Option<Timestamp>) -> (Timestamp, TimeQuality) {
-        let clock_set = now.wall >= CLOCK_SET;
+        let known = now.time_quality != TimeQuality::Unsynced;
         match stamp {
-            Some(stamp) if stamp < EARLIEST || (clock_set && stamp.micros_since(now.wall) > self.max_future_us) => {
+            Some(stamp) if stamp < EARLIEST || (known && stamp.micros_since(now.wall) > self.max_future_us) => {
                 (now.wall, TimeQuality::Unsynced)
             }
             Some(stamp) => (stamp, TimeQuality::Synced),
-            None => (now.wall, if clock_set { TimeQuality::Synced } else { TimeQuality::Unsynced }),
+            None => (now.wall, now.time_quality),
         }
     }
 
-    /// Closes what is due in all series.
-    pub(super) fn close_due(&mut self, now_us: u64) {
-        let lengths = self.lengths;
-        self.each_series(&lengths, |series, closed| series.close_due(&lengths, now_us, closed));
-    }
-
-    /// Runs `work` over every series; what it closes is emitted with the length of `lengths`.
-    pub(super) fn each_series(
-        &mut self,
-        lengths: &Lengths,
-        work: impl Fn(&mut crate::window::Series, &mut dyn FnMut(crate::window::Window)),
-    ) {
-        let Self { registry, out, .. } = self;
+    /// Closes windows in all series as `work` says.
+    pub(super) fn each_series(&mut self, work: impl Fn(&Lengths, &mut Series, &mut dyn FnMut(Window))) {
+        let Self { registry, out, lengths, .. } = self;
         for Signal { asset, name, unit, series, .. } in &mut registry.signals {
             if series.open() == 0 {
                 continue;
             }
-            let path = &registry.assets[*asset as usize].path;
-            work(series, &mut |window| out.emit(window.summary(path.clone(), name.clone(), unit.clone(), lengths.length_us)));
+            let Asset { path, news, .. } = &mut registry.assets[*asset as usize];
+            work(lengths, series, &mut |window| {
+                *news = News::Due;
+                out.emit(window.summary(path.clone(), name.clone(), unit.clone(), lengths.length_us));
+            });
         }
     }
 }

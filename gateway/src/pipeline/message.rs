@@ -78,7 +78,7 @@ impl Pipeline {
             Err(NoRoute { reason, detail }) => {
                 self.source_error(source, &detail);
                 let detail = ledger::clip(&detail);
-                self.out.ledger.book(Loss { asset: None, signal: None, reason, count: 1, from: now.wall, to: now.wall, detail });
+                self.out.book(Loss { asset: None, signal: None, reason, count: 1, from: now.wall, to: now.wall, detail });
                 return;
             }
         };

@@ -3,6 +3,8 @@
 mod faults;
 mod flow;
 mod identity;
+mod restart;
+mod time;
 
 use std::path::Path;
 
@@ -22,7 +24,10 @@ struct Bench {
     pipeline: Pipeline,
     now: Now,
     stored: Vec<Record>,
-    checkpoint: Option<Vec<u8>>,
+    /// Of these, what told of the run before.
+    inherited: Vec<Record>,
+    /// The checkpoint's parts as they are on disk.
+    parts: BTreeMap<u32, Vec<u8>>,
     boots: u64,
 }
 
@@ -71,12 +76,16 @@ scale = 0.01
     Config::parse(Path::new("test.toml"), &text, []).unwrap()
 }
 
+fn manner(full: bool, clean: bool) -> Manner {
+    Manner { full, clean, idle: false, interval_us: 5_000_000, reduced: false, budget: budget::Account::default() }
+}
+
 impl Bench {
     fn new(extra: &str) -> Self {
         let config = config(extra);
-        let now = Now { wall: Timestamp::from_micros(1_767_225_600_000_000), mono_us: 5_000_000 };
-        let pipeline = Pipeline::new(&config, None, now, 1);
-        Self { config, pipeline, now, stored: Vec::new(), checkpoint: None, boots: 1 }
+        let now = Now::synced(Timestamp::from_micros(1_767_225_600_000_000), 5_000_000);
+        let pipeline = Pipeline::new(&config, &[], now, 1);
+        Self { config, pipeline, now, stored: Vec::new(), inherited: Vec::new(), parts: BTreeMap::new(), boots: 1 }
     }
 
     fn send(&mut self, topic: &str, payload: &str) {
@@ -100,17 +109,37 @@ impl Bench {
         }
     }
 
+    /// A commit of all that changed, which becomes durable.
     fn commit(&mut self, clean: bool) {
-        let commit = self.pipeline.commit(self.now, clean);
-        self.stored.extend(commit.records);
-        self.checkpoint = Some(commit.checkpoint);
+        self.commit_some(true, clean);
+    }
+
+    fn commit_some(&mut self, full: bool, clean: bool) {
+        let commit = self.pipeline.commit(self.now, manner(full, clean));
+        let Commit { urgent, data, inherited, parts, .. } = commit;
+        self.inherited.extend(inherited.iter().cloned());
+        self.stored.extend(inherited.into_iter().chain(urgent).chain(data));
+        for (id, part) in parts {
+            match part {
+                Some(bytes) => self.parts.insert(id, bytes),
+                None => self.parts.remove(&id),
+            };
+        }
+        self.pipeline.settled(self.now, true, Commit::default(), LossReason::QueueFull);
     }
 
     /// Starts anew from the last commit, on another monotonic clock.
     fn restart(&mut self) {
         self.now.mono_us = 77 * self.boots;
         self.boots += 1;
-        self.pipeline = Pipeline::new(&self.config, self.checkpoint.as_deref(), self.now, self.boots);
+        let parts: Vec<(u32, Vec<u8>)> = self.parts.clone().into_iter().collect();
+        self.pipeline = Pipeline::new(&self.config, &parts, self.now, self.boots);
+    }
+
+    /// The books are right: what was taken in is in records, in windows, or lost.
+    fn balance(&self) {
+        let books = self.pipeline.books();
+        assert_eq!(books.taken, self.counted() + books.open + books.lost_after, "{books:?}");
     }
 
     /// Waits until nothing is held back, and commits.
@@ -119,6 +148,7 @@ impl Bench {
             self.seconds(1);
             self.commit(false);
             let stats = self.pipeline.stats();
+            self.balance();
             if stats.open_windows + stats.held_back + stats.pending_records == 0 {
                 return;
             }

@@ -16,7 +16,7 @@ use std::sync::{
 use bytes::Bytes;
 
 use crate::{
-    clock::Now,
+    clock::{Clock, Now},
     config::SourceId,
     decode::modbus::PollResult,
     inbox::{Inbox, Lane, LaneLimits, Refused, Weight},
@@ -54,6 +54,21 @@ pub enum Event {
     NotAdmitted,
 }
 
+impl Event {
+    /// The event with its time as it is known by now, if it came in while the time was not known.
+    #[must_use]
+    pub fn settled(mut self, clock: &Clock) -> Self {
+        match &mut self {
+            Self::Message(Message { received, .. })
+            | Self::Poll { received, .. }
+            | Self::Overrun { received, .. }
+            | Self::TooLarge { received, .. } => *received = clock.settled(*received),
+            Self::NotAdmitted => {}
+        }
+        self
+    }
+}
+
 /// An MQTT message as it came.
 #[derive(Debug)]
 pub struct Message {
@@ -68,6 +83,7 @@ pub struct Feed {
     pub source: SourceId,
     pub lane: Lane<Sample>,
     pub health: Arc<Health>,
+    clock: Arc<Clock>,
     shutdown: Arc<Shutdown>,
 }
 
@@ -82,8 +98,18 @@ pub struct Health {
 }
 
 impl Feed {
-    pub fn new(source: SourceId, inbox: &Inbox<Sample>, limits: LaneLimits, shutdown: &Arc<Shutdown>) -> Self {
-        Self { source, lane: inbox.lane(limits), health: Arc::default(), shutdown: Arc::clone(shutdown) }
+    pub fn new(source: SourceId, inbox: &Inbox<Sample>, limits: LaneLimits, clock: &Arc<Clock>, shutdown: &Arc<Shutdown>) -> Self {
+        let lane = inbox.lane(limits);
+        Self { source, lane, health: Arc::default(), clock: Arc::clone(clock), shutdown: Arc::clone(shutdown) }
+    }
+
+    /// The time at which something comes in.
+    pub fn now(&self) -> Now {
+        self.clock.now()
+    }
+
+    pub fn clock(&self) -> &Arc<Clock> {
+        &self.clock
     }
 
     /// Hands `event` over, waiting for room.

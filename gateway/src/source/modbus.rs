@@ -21,7 +21,7 @@ use tokio_modbus::{
 use super::{Event, Feed};
 use crate::{
     backoff::Backoff,
-    clock, config,
+    config,
     decode::modbus::{Block, Outcome, PollResult, Read, ReadPlan, Table},
 };
 
@@ -79,7 +79,7 @@ impl Poller {
             if self.feed.lane.is_closed() {
                 return;
             }
-            self.feed.offer(Event::Poll { device: self.index, result, received: clock::now() });
+            self.feed.offer(Event::Poll { device: self.index, result, received: self.feed.now() });
         }
     }
 

@@ -11,7 +11,7 @@ use rumqttc::{AsyncClient, ConnectionError, Event as Packet, EventLoop, Incoming
 use tokio::time::sleep;
 
 use super::{Event, Feed, Message};
-use crate::{backoff::Backoff, clock, config, pki};
+use crate::{backoff::Backoff, clock::Clock, config, pki};
 
 /// Requests (subscriptions, acknowledgements) that wait to be sent.
 const REQUESTS: usize = 1024;
@@ -33,7 +33,7 @@ pub enum ClientError {
 /// # Errors
 /// [`ClientError`] before the first connection only: bad certificate files.
 pub fn start(settings: &config::MqttClient, filters: Vec<String>, feed: Feed) -> Result<tokio::task::JoinHandle<()>, ClientError> {
-    let options = options(settings)?;
+    let options = options(settings, feed.clock())?;
     let (client, events) = AsyncClient::new(options, REQUESTS);
     let (name, max_payload_bytes) = (settings.name.clone(), settings.max_payload_bytes);
     Ok(tokio::spawn(Subscriber { name, client, events, filters, feed, max_payload_bytes, to_acknowledge: VecDeque::new() }.run()))
@@ -101,11 +101,11 @@ impl Subscriber {
     /// False when the pipeline has ended.
     async fn hand_over(&mut self, publish: Publish) -> bool {
         if publish.payload.len() > self.max_payload_bytes {
-            self.feed.offer(Event::TooLarge { bytes: publish.payload.len() as u64, received: clock::now() });
+            self.feed.offer(Event::TooLarge { bytes: publish.payload.len() as u64, received: self.feed.now() });
             self.to_acknowledge.push_back(publish);
             return true;
         }
-        let message = Message { topic: publish.topic.clone().into(), payload: publish.payload.clone(), received: clock::now() };
+        let message = Message { topic: publish.topic.clone().into(), payload: publish.payload.clone(), received: self.feed.now() };
         let mut event = Event::Message(message);
         loop {
             match self.feed.try_push(event) {
@@ -128,7 +128,7 @@ impl Subscriber {
     }
 }
 
-fn options(settings: &config::MqttClient) -> Result<MqttOptions, ClientError> {
+fn options(settings: &config::MqttClient, clock: &Arc<Clock>) -> Result<MqttOptions, ClientError> {
     let mut options = MqttOptions::new(&settings.client_id, &settings.host, settings.port);
     options
         .set_keep_alive(settings.keep_alive)
@@ -140,15 +140,14 @@ fn options(settings: &config::MqttClient) -> Result<MqttOptions, ClientError> {
     }
     if let Some(tls) = &settings.tls {
         let failed = |source| ClientError::Tls { name: settings.name.clone(), source };
-        let config = client_config(tls).map_err(failed)?;
+        let config = client_config(tls, clock).map_err(failed)?;
         options.set_transport(Transport::tls_with_config(rumqttc::TlsConfiguration::Rustls(Arc::new(config))));
     }
     Ok(options)
 }
 
-fn client_config(tls: &config::ClientTls) -> Result<rustls::ClientConfig, pki::PkiError> {
-    let roots = pki::roots(&tls.ca)?;
-    let builder = rustls::ClientConfig::builder().with_root_certificates(roots);
+fn client_config(tls: &config::ClientTls, clock: &Arc<Clock>) -> Result<rustls::ClientConfig, pki::PkiError> {
+    let (builder, _) = pki::client(pki::Trust::Roots(Arc::new(pki::roots(&tls.ca)?)), clock)?;
     match &tls.identity {
         None => Ok(builder.with_no_client_auth()),
         Some((certificate, key)) => pki::with_identity(builder, certificate, key),

@@ -5,6 +5,7 @@
 use protocol::Timestamp;
 
 use super::view::SourceView;
+use crate::core::Writes;
 
 /// Silence of every source for this long is an illness (or three of the slowest polls, if that is longer).
 const QUIET_S: f64 = 60.0;
@@ -19,6 +20,9 @@ pub(super) struct Facts<'a> {
     /// For how long commits have been failing, and why.
     pub(super) commits_fail: Option<(f64, &'a str)>,
     pub(super) durability_s: f64,
+    pub(super) writes: Writes,
+    /// Commits become rarer for the sake of the write budget.
+    pub(super) is_stretched: bool,
     pub(super) slowest_poll_s: f64,
     pub(super) sources: &'a [SourceView],
 }
@@ -39,6 +43,22 @@ pub(super) fn problems(facts: &Facts<'_>) -> Vec<String> {
         problems.push(format!("no source has given data for {since_data:.0} s"));
     }
     problems
+}
+
+/// What is no illness yet; empty if there is nothing.
+pub(super) fn warnings(facts: &Facts<'_>) -> Vec<String> {
+    let Writes { today, budget, projection, stretch, .. } = facts.writes;
+    if projection <= budget && stretch <= 1.0 {
+        return Vec::new();
+    }
+    let mib = |bytes: u64| bytes >> 20;
+    let so_far = format!("{} MiB were written today; the day will come to {} of {} MiB", mib(today), mib(projection), mib(budget));
+    let then = if facts.is_stretched {
+        format!("intervals of commits are {stretch:.1} times as long, a power cut can take {:.0} s", facts.durability_s * stretch)
+    } else {
+        "with durability \"reading\" commits do not become rarer; set spool.write_budget_per_day or durability.interval higher".into()
+    };
+    vec![format!("{so_far}: {then}")]
 }
 
 #[cfg(test)]
@@ -65,6 +85,8 @@ mod tests {
             silence_s: 0.1,
             commits_fail: None,
             durability_s: 5.0,
+            writes: Writes { budget: 1 << 30, stretch: 1.0, ..Writes::default() },
+            is_stretched: true,
             slowest_poll_s: 1.0,
             sources,
         }
@@ -91,5 +113,16 @@ mod tests {
         let failing = Facts { commits_fail: Some((60.0, "disk full")), ..facts(&flowing) };
         assert!(problems(&failing)[0].contains("disk full"));
         assert!(problems(&Facts { commits_fail: Some((2.0, "disk full")), ..facts(&flowing) }).is_empty());
+    }
+
+    #[test]
+    fn a_write_budget_that_will_not_do_is_a_warning_and_no_illness() {
+        let flowing = [source(Some(999))];
+        assert!(warnings(&facts(&flowing)).is_empty());
+        let writes = Writes { today: 1 << 29, budget: 1 << 30, projection: 3 << 30, stretch: 3.0, ..Writes::default() };
+        let over = Facts { writes, ..facts(&flowing) };
+        assert!(problems(&over).is_empty());
+        assert!(warnings(&over)[0].contains("a power cut can take 15 s"), "{:?}", warnings(&over));
+        assert!(warnings(&Facts { is_stretched: false, ..over })[0].contains("do not become rarer"));
     }
 }

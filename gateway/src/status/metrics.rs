@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use protocol::TimeQuality;
+
 use super::View;
 
 const PREFIX: &str = "millrace_gateway_";
@@ -23,10 +25,45 @@ pub(super) fn text(view: &View) -> String {
     out.gauge("uncommitted_records", "Records that are not yet durable.", view.uncommitted_records as f64);
     out.gauge("backlog_entries", "Spool entries that the collector has not acknowledged.", view.backlog_entries as f64);
     out.gauge("spool_bytes", "What the spool takes on disk.", view.spool_bytes as f64);
-    out.gauge("spool_held_bytes", "What the spool's bound counts.", view.spool_held_bytes as f64);
+    out.gauge("spool_generations", "Generations of the spool, also those that are acknowledged and kept.", view.spool_generations as f64);
     out.gauge("spool_max_bytes", "The spool's bound.", view.spool_max_bytes as f64);
+    if let Some(hours) = view.spool_autonomy_hours {
+        out.gauge("spool_autonomy_hours", "For so long the spool has room without the collector.", hours);
+    }
+    out.gauge("written_bytes_today", "What the process has written since midnight UTC.", view.written_today_bytes as f64);
+    out.gauge("write_budget_bytes", "What it may write in a day.", view.write_budget_bytes as f64);
+    out.gauge("commit_stretch", "How many times as long intervals are for the sake of the budget.", view.commit_stretch);
+    out.gauge("durable", "0 while records can only be kept in memory.", f64::from(u8::from(view.durable)));
+    out.family("books_readings", "gauge", "The account of readings since the gateway was set up.");
+    let books = view.books;
+    let accounts = [
+        ("taken", books.taken),
+        ("lost_after", books.lost_after),
+        ("lost_before", books.lost_before),
+        ("duplicates", books.duplicates),
+        ("late", books.late),
+        ("open", books.open),
+        ("held", books.held),
+    ];
+    for (account, readings) in accounts {
+        out.sample("books_readings", &[("account", account)], readings as f64);
+    }
     out.gauge("oldest_unsent_age_seconds", "Age of the oldest record that the collector does not have.", view.oldest_unsent_age_s);
+    let upload = &view.upload;
+    out.family("backlog_lane_entries", "gauge", "Spool entries that the collector has not acknowledged, by lane.");
+    out.sample("backlog_lane_entries", &[("lane", "urgent")], upload.backlog_urgent as f64);
+    out.sample("backlog_lane_entries", &[("lane", "data")], upload.backlog_data as f64);
+    out.gauge("catch_up_entries", "Entries that have gathered in earlier generations of the spool.", upload.catch_up_entries as f64);
+    out.gauge("catch_up_entries_per_second", "How fast the collector takes these.", upload.catch_up_rate);
+    out.gauge("catch_up_held_seconds", "For so long the collector holds these back.", upload.catch_up_held_s);
+    out.family("upload_breaker", "gauge", "1 for the state of the uploader's circuit breaker.");
+    for state in ["closed", "open", "half_open"] {
+        out.sample("upload_breaker", &[("state", state)], f64::from(u8::from(upload.breaker == state)));
+    }
+    out.counter("dead_letters_total", "Entries that the collector refused for good since the start.", upload.dead_letters_total);
     out.gauge("connected", "1 if the collector took the last batch.", f64::from(u8::from(view.connected)));
+    out.gauge("clock_known", "1 if the time is known.", f64::from(u8::from(view.time.quality != TimeQuality::Unsynced)));
+    out.counter("clock_jumps_total", "Jumps of the system's clock since the start.", view.time.jumps_total);
     out.gauge("healthy", "1 if data flows.", f64::from(u8::from(view.healthy)));
     out.family("source_connected", "gauge", "1 if the source is connected.");
     for source in &view.sources {

@@ -13,26 +13,26 @@ use std::{
     time::Duration,
 };
 
-use protocol::{GatewayStatus, SourceStatus, TimeQuality, Timestamp};
+use protocol::{Books, GatewayStatus, LANES, SourceStatus, Timestamp};
+use spool::Spool;
 
 pub use server::{ServeError, serve};
 pub use view::{SourceView, View};
 
 use crate::{
-    clock::{self, Now},
+    clock::{Clock, Now},
     config::{Config, Source},
-    pipeline::Stats,
+    core::CoreView,
     source::Health,
     store::Store,
+    upload,
 };
-
-/// Before this date a clock was never set: 2024-01-01.
-const NEVER_SET: Timestamp = Timestamp::from_micros(1_704_067_200_000_000);
 
 /// Where every part writes down how it is.
 pub struct Board {
     config: Arc<Config>,
     store: Arc<Store>,
+    clock: Arc<Clock>,
     boot_id: u64,
     started: Now,
     sources: Vec<(Source, Arc<Health>)>,
@@ -41,86 +41,63 @@ pub struct Board {
 
 #[derive(Debug, Clone, Default)]
 struct State {
-    stats: Stats,
-    /// Records handed to the commit thread or waiting for it.
-    uncommitted: usize,
-    /// Something came in that no durable checkpoint covers.
-    changed: bool,
+    core: CoreView,
+    /// As of a moment when no commit was under way.
+    books: Books,
     /// When the pipeline's thread last came by (monotonic).
     alive_us: u64,
-    committed_us: Option<u64>,
-    /// Since when commits fail (monotonic), and why.
-    failing: Option<(u64, String)>,
-    connected: bool,
-    last_upload_at: Option<Timestamp>,
-    upload_trouble: String,
-    oldest_unsent: Option<Timestamp>,
+    upload: Option<upload::Report>,
 }
 
 impl Board {
-    pub fn new(config: Arc<Config>, store: Arc<Store>, boot_id: u64, sources: Vec<(Source, Arc<Health>)>) -> Self {
-        let started = clock::now();
+    pub fn new(config: Arc<Config>, store: Arc<Store>, clock: Arc<Clock>, boot_id: u64, sources: Vec<(Source, Arc<Health>)>) -> Self {
+        let started = clock.now();
         let state = State { alive_us: started.mono_us, ..State::default() };
-        Self { config, store, boot_id, started, sources, state: Mutex::new(state) }
+        Self { config, store, clock, boot_id, started, sources, state: Mutex::new(state) }
+    }
+
+    /// The time.
+    pub fn now(&self) -> Now {
+        self.clock.now()
+    }
+
+    pub fn clock(&self) -> &Arc<Clock> {
+        &self.clock
     }
 
     /// The pipeline's thread came by.
-    pub fn pipeline(&self, now: Now, stats: Stats, uncommitted: usize, changed: bool) {
+    pub fn core(&self, now: Now, core: CoreView) {
+        // What a commit is about to move from one to the other must not be counted in both.
+        let held = if core.committing { None } else { self.store.spool().map(|spool| held(&spool)) };
         let mut state = self.lock();
         state.alive_us = now.mono_us;
-        state.uncommitted = uncommitted;
-        state.changed = changed;
-        state.stats = stats;
+        if let Some(held) = held {
+            state.books = Books { held, ..core.stats.books };
+        }
+        state.core = core;
     }
 
-    pub fn commit_succeeded(&self, now: Now) {
-        let mut state = self.lock();
-        state.committed_us = Some(now.mono_us);
-        state.failing = None;
-    }
-
-    pub fn commit_failed(&self, reason: &str) {
-        let now = clock::now().mono_us;
-        let mut state = self.lock();
-        let since = state.failing.as_ref().map_or(now, |(since, _)| *since);
-        state.failing = Some((since, reason.into()));
-    }
-
-    /// The collector answered.
-    pub fn uploaded(&self, at: Timestamp) {
-        let mut state = self.lock();
-        state.connected = true;
-        state.last_upload_at = Some(at);
-        state.upload_trouble.clear();
-    }
-
-    pub fn upload_failed(&self, trouble: &str) {
-        let mut state = self.lock();
-        state.connected = false;
-        state.upload_trouble = trouble.into();
-    }
-
-    pub fn oldest_unsent(&self, at: Option<Timestamp>) {
-        self.lock().oldest_unsent = at;
+    /// How delivery goes.
+    pub fn uploader(&self, report: upload::Report) {
+        self.lock().upload = Some(report);
     }
 
     /// Entries that the collector has not yet acknowledged.
     pub fn backlog(&self) -> u64 {
-        self.store.spool().map_or(0, |spool| spool.len())
+        self.store.spool().map_or(0, |spool| backlog(&spool).iter().sum())
     }
 
     /// How long ago the pipeline's thread came by.
     pub fn pipeline_silence(&self) -> Duration {
-        Duration::from_micros(clock::now().mono_us.saturating_sub(self.lock().alive_us))
+        Duration::from_micros(self.now().mono_us.saturating_sub(self.lock().alive_us))
     }
 
     /// What every batch tells the collector.
     pub fn gateway_status(&self) -> GatewayStatus {
-        let now = clock::now();
+        let now = self.now();
         let state = self.lock().clone();
         let spool = self.store.spool();
-        let backlog_entries = spool.as_ref().map_or(0, |spool| spool.len());
-        let age = |at: Timestamp| u64::try_from(now.wall.micros_since(at) / 1000).unwrap_or(0);
+        let backlog_entries = spool.as_ref().map_or(0, |spool| backlog(spool).iter().sum());
         let sources = self.source_views(&state).into_iter().map(|source| SourceStatus {
             name: source.name,
             kind: source.kind,
@@ -130,23 +107,31 @@ impl Board {
         });
         GatewayStatus {
             boot_id: self.boot_id,
-            started_at: self.started.wall,
+            started_at: self.started_at(now),
             version: env!("CARGO_PKG_VERSION").into(),
-            time_quality: time_quality(now.wall),
-            readings_total: state.stats.readings_total,
-            dropped_total: state.stats.dropped_total,
-            duplicates_total: state.stats.duplicates_total,
-            signals: state.stats.signals as u64,
-            spool_bytes: spool.as_ref().map_or(0, |spool| spool.bytes_on_disk()),
+            time_quality: now.time_quality,
+            readings_total: state.core.stats.readings_total,
+            dropped_total: state.core.stats.dropped_total,
+            duplicates_total: state.core.stats.duplicates_total,
+            signals: state.core.stats.signals as u64,
+            spool_bytes: spool.as_ref().map_or(0, |spool| spool.room().used),
             backlog_entries,
-            oldest_unsent_age_ms: if backlog_entries == 0 { 0 } else { state.oldest_unsent.map_or(0, age) },
-            books: protocol::Books::default(),
-            spool_max_bytes: 0,
-            written_today_bytes: 0,
-            durable: true,
+            // The uploader knows.
+            oldest_unsent_age_ms: 0,
+            books: state.books,
+            spool_max_bytes: self.config.spool.max_bytes,
+            written_today_bytes: state.core.writes.today,
+            durable: state.core.failing.is_none(),
+            // The uploader knows.
             streams: Vec::new(),
             sources: sources.collect(),
         }
+    }
+
+    /// When this run began, by the time as it is known now.
+    fn started_at(&self, now: Now) -> Timestamp {
+        let ago = now.mono_us.saturating_sub(self.started.mono_us);
+        now.wall.plus_micros(i64::try_from(ago).unwrap_or(i64::MAX).saturating_neg())
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -154,8 +139,14 @@ impl Board {
     }
 }
 
-/// Whether the wall clock can be believed. That it was synchronised lately is more than a process can see without privileges; that it was
-/// never set is plain.
-fn time_quality(wall: Timestamp) -> TimeQuality {
-    if wall < NEVER_SET { TimeQuality::Unsynced } else { TimeQuality::Synced }
+/// Entries that are not acknowledged, by lane.
+fn backlog(spool: &Spool) -> [u64; LANES] {
+    let view = spool.view();
+    let unsent = |lane: usize| view.iter().map(|generation| upload::unsent(&generation.lanes[lane])).sum();
+    std::array::from_fn(unsent)
+}
+
+/// Readings in entries that are not acknowledged.
+fn held(spool: &Spool) -> u64 {
+    spool.view().iter().flat_map(|generation| generation.lanes).map(|lane| lane.units.saturating_sub(lane.acked_units)).sum()
 }

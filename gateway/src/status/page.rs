@@ -24,6 +24,9 @@ pub(super) fn html(view: &View) -> String {
     for problem in &view.problems {
         let _ = write!(out, "<p class=\"bad\">&#9888; {}</p>", escape(problem));
     }
+    for warning in &view.warnings {
+        let _ = write!(out, "<p class=\"bad\">&#9888; {}</p>", escape(warning));
+    }
     if !view.upload_trouble.is_empty() {
         let _ = write!(out, "<p class=\"bad\">&#9888; Not uploading (records are kept): {}</p>", escape(&view.upload_trouble));
     }
@@ -34,9 +37,21 @@ pub(super) fn html(view: &View) -> String {
     row(&mut out, "Signals of machines", &format!("{} of {}", view.signals, view.assets));
     row(&mut out, "Windows being filled", &view.open_windows.to_string());
     row(&mut out, "Spool entries waiting for the collector", &view.backlog_entries.to_string());
+    let upload = &view.upload;
+    row(&mut out, "Of these urgent", &upload.backlog_urgent.to_string());
+    row(
+        &mut out,
+        "Of these from before the last outage",
+        &format!("{} ({:.1} a second are taken)", upload.catch_up_entries, upload.catch_up_rate),
+    );
     row(&mut out, "Age of the oldest of them", &format!("{:.0} s", view.oldest_unsent_age_s));
     row(&mut out, "Spool on disk", &format!("{:.1} MiB (limit {:.0} MiB)", mib(view.spool_bytes), mib(view.spool_max_bytes)));
+    let autonomy = view.spool_autonomy_hours.map_or_else(|| "not known yet".into(), |hours| format!("about {hours:.0} h"));
+    row(&mut out, "Room without the collector", &autonomy);
+    row(&mut out, "Written today", &format!("{:.1} MiB (budget {:.0} MiB)", mib(view.written_today_bytes), mib(view.write_budget_bytes)));
     row(&mut out, "Collector last answered", &view.last_upload_at.and_then(text).unwrap_or_else(|| "never".into()));
+    row(&mut out, "Breaker", upload.breaker);
+    row(&mut out, "Last error of an upload", if upload.last_error.is_empty() { "none" } else { &upload.last_error });
     row(&mut out, "Started", &view.started_at.and_then(text).unwrap_or_default());
     row(&mut out, "Version", view.version);
     out.push_str("</table><h2>Sources</h2><table><tr><th>Source</th><th>Kind</th><th>State</th><th>Last data</th><th>Readings</th><th>Last error</th></tr>");

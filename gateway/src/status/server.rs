@@ -48,7 +48,7 @@ pub async fn serve(listen: SocketAddr, board: Arc<Board>, end: CancellationToken
 async fn health(State(board): State<Arc<Board>>) -> Response {
     let view = board.view();
     let code = if view.healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let body = serde_json::json!({ "healthy": view.healthy, "problems": view.problems, "gateway": view.gateway, "version": view.version });
+    let body = serde_json::json!({ "healthy": view.healthy, "problems": view.problems, "warnings": view.warnings, "gateway": view.gateway, "version": view.version });
     (code, Json(body)).into_response()
 }
 

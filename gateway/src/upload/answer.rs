@@ -4,45 +4,17 @@ use std::time::Duration;
 
 use protocol::BatchAck;
 
+use super::Answer;
+
 /// An ack takes a few dozen bytes, a problem document a few hundred.
 const MAX_BODY: usize = 64 * 1024;
-/// Without a certificate that the collector takes, asking often helps nobody.
-const UNWELCOME: Duration = Duration::from_secs(30);
-
-/// The answer to one request.
-#[derive(Debug)]
-pub(super) enum Answer {
-    Ack(BatchAck),
-    /// The content was refused: sending the same again would be refused again.
-    Refused {
-        status: u16,
-        detail: String,
-    },
-    Wait(Wait),
-}
-
-/// Not now.
-#[derive(Debug)]
-pub(super) struct Wait {
-    pub(super) reason: String,
-    /// As the collector asked.
-    pub(super) after: Option<Duration>,
-    pub(super) at_least: Duration,
-}
-
-impl Wait {
-    pub(super) fn usual(reason: String) -> Self {
-        Self { reason, after: None, at_least: Duration::ZERO }
-    }
-}
-
 pub(super) async fn read<E: std::fmt::Display>(
     response: reqwest::Result<reqwest::Response>,
     decode: impl Fn(&[u8]) -> Result<BatchAck, E>,
 ) -> Answer {
     let mut response = match response {
         Ok(response) => response,
-        Err(error) => return Answer::Wait(Wait::usual(format!("no connection to the collector: {}", chain(&error)))),
+        Err(error) => return wait(format!("no connection to the collector: {}", chain(&error))),
     };
     let status = response.status().as_u16();
     let after = response.headers().get(reqwest::header::RETRY_AFTER).and_then(|v| v.to_str().ok()).and_then(retry_after);
@@ -50,9 +22,9 @@ pub(super) async fn read<E: std::fmt::Display>(
     loop {
         match response.chunk().await {
             Ok(Some(chunk)) if body.len() + chunk.len() <= MAX_BODY => body.extend_from_slice(&chunk),
-            Ok(Some(_)) => return Answer::Wait(Wait::usual("the collector's answer is too long".into())),
+            Ok(Some(_)) => return wait("the collector's answer is too long".into()),
             Ok(None) => break,
-            Err(error) => return Answer::Wait(Wait::usual(format!("the collector's answer broke off: {}", chain(&error)))),
+            Err(error) => return wait(format!("the collector's answer broke off: {}", chain(&error))),
         }
     }
     judge(status, after, &body, decode)
@@ -62,7 +34,7 @@ fn judge<E: std::fmt::Display>(status: u16, after: Option<Duration>, body: &[u8]
     match status {
         200 => match decode(body) {
             Ok(ack) => Answer::Ack(ack),
-            Err(error) => Answer::Wait(Wait::usual(format!("the collector's answer can't be read: {error}"))),
+            Err(error) => wait(format!("the collector's answer can't be read: {error}")),
         },
         400 | 413 | 422 => Answer::Refused { status, detail: problem_text(body) },
         401 | 403 => {
@@ -70,12 +42,14 @@ fn judge<E: std::fmt::Display>(status: u16, after: Option<Duration>, body: &[u8]
                 "the collector does not admit this gateway ({status} {}): enroll it (again) with a token for its id, or enable it there",
                 problem_text(body)
             );
-            Answer::Wait(Wait { reason, after, at_least: UNWELCOME })
+            Answer::Unwelcome { reason, after }
         }
-        _ => {
-            Answer::Wait(Wait { reason: format!("the collector answers {status} {}", problem_text(body)), after, at_least: Duration::ZERO })
-        }
+        _ => Answer::Wait { reason: format!("the collector answers {status} {}", problem_text(body)), after },
     }
+}
+
+fn wait(reason: String) -> Answer {
+    Answer::Wait { reason, after: None }
 }
 
 /// `Retry-After` in seconds; the form with a date is not used between gateway and collector.
@@ -97,7 +71,7 @@ pub fn problem_text(body: &[u8]) -> String {
 }
 
 /// An error with its causes: reqwest's own text hides that it was the certificate.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -120,24 +94,24 @@ mod tests {
 
     #[test]
     fn retry_after_is_taken_as_it_is_asked() {
-        let Answer::Wait(wait) = judged(503, Some("7"), b"") else { panic!("503 is a reason to wait") };
-        assert_eq!(wait.after, Some(Duration::from_secs(7)));
-        let Answer::Wait(wait) = judged(429, Some("Wed, 21 Oct 2026 07:28:00 GMT"), b"") else { panic!("429 is a reason to wait") };
-        assert_eq!(wait.after, None);
+        let Answer::Wait { after, .. } = judged(503, Some("7"), b"") else { panic!("503 is a reason to wait") };
+        assert_eq!(after, Some(Duration::from_secs(7)));
+        let Answer::Wait { after, .. } = judged(429, Some("Wed, 21 Oct 2026 07:28:00 GMT"), b"") else { panic!("429 is a reason to wait") };
+        assert_eq!(after, None);
     }
 
     #[test]
     fn refused_content_is_told_from_a_refused_gateway() {
         assert!(matches!(judged(400, None, b""), Answer::Refused { status: 400, .. }));
         assert!(matches!(judged(413, None, b""), Answer::Refused { status: 413, .. }));
-        let Answer::Wait(wait) = judged(403, None, br#"{"title":"Forbidden","detail":"press-gw1 is disabled"}"#) else { panic!() };
-        assert!(wait.reason.contains("press-gw1 is disabled") && wait.reason.contains("enroll"), "{}", wait.reason);
-        assert!(wait.at_least >= UNWELCOME);
+        let body = br#"{"title":"Forbidden","detail":"press-gw1 is disabled"}"#;
+        let Answer::Unwelcome { reason, .. } = judged(403, None, body) else { panic!("403 is about the gateway") };
+        assert!(reason.contains("press-gw1 is disabled") && reason.contains("enroll"), "{reason}");
     }
 
     #[test]
     fn an_answer_that_is_no_ack_is_no_reason_to_delete() {
-        assert!(matches!(judged(200, None, b"<html>"), Answer::Wait(_)));
+        assert!(matches!(judged(200, None, b"<html>"), Answer::Wait { .. }));
     }
 
     #[test]

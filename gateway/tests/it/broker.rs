@@ -36,7 +36,12 @@ async fn several_publishers_of_large_messages_are_held_back_and_lose_nothing() {
     const EACH: u64 = 5_000;
     let fixture = Fixture::with_collector().await;
     // A lane that fills up at once, and segments that could not hold a quarter of the burst: only holding publishers back saves it.
-    let tuning = Tuning { broker_lane: LaneLimits { items: 1000, bytes: 1 << 20 }, segments: Some((1 << 20, 4)), hold_publishers: true };
+    let tuning = Tuning {
+        broker_lane: LaneLimits { items: 1000, bytes: 1 << 20 },
+        segments: Some((1 << 20, 4)),
+        hold_publishers: true,
+        ..Tuning::default()
+    };
     let app = fixture.start_tuned(&plain(), tuning).await;
     let address = broker_of(&app);
     let publishers =
@@ -57,7 +62,12 @@ async fn several_publishers_of_large_messages_are_held_back_and_lose_nothing() {
 async fn segments_that_overrun_lose_messages_but_the_books_balance_exactly() {
     const COUNT: u64 = 60_000;
     let fixture = Fixture::with_collector().await;
-    let tuning = Tuning { broker_lane: LaneLimits { items: 100, bytes: 64 << 10 }, segments: Some((16 << 10, 2)), hold_publishers: false };
+    let tuning = Tuning {
+        broker_lane: LaneLimits { items: 100, bytes: 64 << 10 },
+        segments: Some((16 << 10, 2)),
+        hold_publishers: false,
+        ..Tuning::default()
+    };
     let app = fixture.start_tuned(&plain(), tuning).await;
     let mut publisher = Publisher::new("press-1", broker_of(&app));
     assert_eq!(publisher.publish(padded(COUNT, 1000)).await, COUNT);

@@ -36,7 +36,18 @@ fn a_missing_file_and_a_wrong_command_exit_with_64() {
 
 #[test]
 fn every_command_shows_an_example() {
-    for command in [&["run"][..], &["check-config"], &["enroll"], &["status"], &["spool"], &["modbus"], &["config", "schema"]] {
+    for command in [
+        &["run"][..],
+        &["check-config"],
+        &["enroll"],
+        &["status"],
+        &["spool"],
+        &["spool", "ls"],
+        &["spool", "export"],
+        &["spool", "verify"],
+        &["modbus"],
+        &["config", "schema"],
+    ] {
         let mut args = command.to_vec();
         args.push("--help");
         let output = gateway(&args);
@@ -69,7 +80,7 @@ fn the_unit_file_is_accepted_by_systemd() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_spool_of_a_stopped_gateway_can_be_read() {
+async fn the_spool_of_a_stopped_gateway_can_be_read_and_that_of_a_running_one_is_left_alone() {
     let fixture = Fixture::with_collector().await;
     fixture.collector().go_down();
     let rest = format!("{BROKER}{JSON_TOPIC}{QUICK}");
@@ -77,17 +88,65 @@ async fn the_spool_of_a_stopped_gateway_can_be_read() {
     crate::publisher::Publisher::new("press-1", broker_of(&app)).publish(crate::publisher::numbered(10)).await;
     let board = app.board.clone();
     crate::fixture::eventually("something is in the spool", || board.view().backlog_entries > 0 && board.view().open_windows == 0).await;
-    app.stop().await.unwrap();
     let path = fixture.dir.path().join("gateway.toml");
     std::fs::write(&path, fixture.toml(&rest)).unwrap();
     let path = path.to_str().unwrap();
-    let list = gateway(&["spool", "ls", "--config", path]);
-    assert!(text(&list.stdout).contains("records"), "{} {}", text(&list.stdout), text(&list.stderr));
-    let export = text(&gateway(&["spool", "export", "--config", path]).stdout);
+    for command in ["ls", "export", "verify"] {
+        let refused = gateway(&["spool", command, "--config", path]);
+        assert_ne!(refused.status.code(), Some(0));
+        assert!(text(&refused.stderr).contains("a gateway runs on it"), "{}", text(&refused.stderr));
+    }
+    app.stop().await.unwrap();
+
+    let list = text(&gateway(&["spool", "ls", "--config", path]).stdout);
+    assert!(list.contains("data") && list.contains("not acknowledged"), "{list}");
+    let export = text(&gateway(&["spool", "export", "--unsent", "--config", path]).stdout);
     assert!(export.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()) && export.contains("press-1"), "{export}");
     let verify = gateway(&["spool", "verify", "--config", path]);
-    assert_eq!(verify.status.code(), Some(0));
+    assert_eq!(verify.status.code(), Some(0), "{}", text(&verify.stdout));
     assert!(text(&verify.stdout).contains("0 damaged"));
+}
+
+#[test]
+fn verify_finds_a_damaged_entry_and_export_gives_the_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let data_dir = dir.path().join("data");
+    let path = dir.path().join("gateway.toml");
+    std::fs::write(&path, format!("[gateway]\nid = \"press-gw1\"\ndata_dir = {data_dir:?}\n{BROKER}{JSON_TOPIC}")).unwrap();
+    let path = path.to_str().unwrap();
+    std::fs::create_dir_all(&data_dir).unwrap();
+    {
+        let (spool, _) = spool::Spool::open_dir(&data_dir.join("spool"), spool::Options::default(), spool::SpoolTime(1)).unwrap();
+        let stamp = protocol::EntryStamp {
+            boot_id: 1,
+            mono_us: 1,
+            wall: protocol::Timestamp::from_micros(1),
+            time_quality: protocol::TimeQuality::Synced,
+            inherited: false,
+        };
+        let loss = |n: u64| {
+            protocol::Record::Loss(protocol::Loss {
+                asset: None,
+                signal: None,
+                reason: protocol::LossReason::PowerCut,
+                count: n,
+                from: stamp.wall,
+                to: stamp.wall,
+                detail: String::new(),
+            })
+        };
+        let mut payloads: Vec<Vec<u8>> = (0..3).map(|n| gateway::entry::encode(&stamp, &[loss(n)]).unwrap()).collect();
+        let end = payloads[1].len() - 1;
+        payloads[1][end] ^= 1;
+        let entries: Vec<_> = payloads.iter().map(|payload| spool::NewEntry { lane: spool::Lane(0), payload, units: 0 }).collect();
+        spool.append(&spool::Append { entries: &entries, ..Default::default() }, spool::SpoolTime(1)).unwrap();
+    }
+    let verify = gateway(&["spool", "verify", "--config", path]);
+    assert_eq!(verify.status.code(), Some(1));
+    assert!(text(&verify.stdout).contains("3 entries, 2 records, 1 damaged"), "{}", text(&verify.stdout));
+    let export = gateway(&["spool", "export", "--config", path]);
+    assert_eq!(text(&export.stdout).lines().count(), 2);
+    assert!(text(&export.stderr).contains("entry 2"), "{}", text(&export.stderr));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -121,6 +180,12 @@ async fn the_status_page_answers_people_machines_and_prometheus() {
     }
     let metrics = get("/metrics").await.unwrap().text().await.unwrap();
     assert!(metrics.contains("\nmillrace_gateway_readings_total 10\n") && metrics.contains("millrace_gateway_spool_bytes "), "{metrics}");
+    for metric in
+        ["upload_breaker{state=\"closed\"} 1", "backlog_lane_entries{lane=\"urgent\"} 0", "catch_up_entries 0", "dead_letters_total 0"]
+    {
+        assert!(metrics.contains(&format!("\nmillrace_gateway_{metric}")), "{metric} is missing: {metrics}");
+    }
+    assert_eq!(status["upload"]["breaker"], "closed");
     let page = get("/").await.unwrap().text().await.unwrap();
     assert!(page.contains("Gateway press-gw1") && page.contains("mqtt_broker"));
     app.stop().await.unwrap();

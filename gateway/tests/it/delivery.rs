@@ -108,19 +108,25 @@ async fn whatever_the_collector_answers_is_tried_again_and_stored_once() {
         Answer::Gap(None),
         Answer::Gap(Some(1)),
         Answer::Status(404, None),
+        Answer::Half,
+        Answer::OtherStream,
+        Answer::Beyond,
     ];
     fixture.collector().script(script);
     let app = fixture.start(&plain()).await;
     let mut publisher = Publisher::new("press-1", broker_of(&app));
-    for _ in 0..3 {
+    // The breaker sends heartbeats after five failures, and the waits grow: until all of the script was played.
+    let mut sent = 0;
+    while sent < 150 || !fixture.collector().taken().script.is_empty() {
         publisher.publish(numbered(50)).await;
+        sent += 50;
         tokio::time::sleep(Duration::from_millis(1100)).await;
     }
     drained(&app).await;
     {
         let taken = fixture.collector().taken();
         assert!(taken.script.is_empty(), "not all of the script was played: {:?}", taken.script);
-        assert_eq!((taken.readings(), taken.lost_total()), (150, 0));
+        assert_eq!((taken.readings(), taken.lost_total()), (sent, 0));
         assert!(taken.repeated >= 1, "the batch whose answer was lost is sent again and told apart");
     }
     app.stop().await.unwrap();
@@ -153,8 +159,14 @@ async fn a_poisoned_entry_is_set_aside_and_counted_and_the_rest_is_delivered() {
         assert_eq!(taken.readings() + rejected, 67);
         assert!(taken.readings() >= 40, "entries without poison are delivered");
     }
-    let set_aside = std::fs::read_dir(data_dir(fixture.dir.path()).join("dead-letter")).unwrap().count();
-    assert!(set_aside >= 1);
+    let folder = data_dir(fixture.dir.path()).join("dead-letter");
+    let notes: Vec<_> =
+        std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).filter(|path| path.extension().unwrap() == "json").collect();
+    assert!(!notes.is_empty());
+    let note: serde_json::Value = serde_json::from_slice(&std::fs::read(&notes[0]).unwrap()).unwrap();
+    assert!(note["why"].as_str().unwrap().contains("400") && notes[0].with_extension("entry").exists(), "{note}");
+    assert_eq!(board.view().upload.dead_letters_total, notes.len() as u64);
+    eventually("the loss is counted here too", || board.view().losses.get("rejected").is_some_and(|count| *count >= 7)).await;
     app.stop().await.unwrap();
 }
 
@@ -168,8 +180,9 @@ async fn a_collector_that_takes_no_batch_of_this_version_costs_nothing() {
         fixture.start(&plain()).await
     };
     Publisher::new("press-1", broker_of(&app)).publish(numbered(10)).await;
-    let refusing = refuse_everything(fixture.collector()).await;
     let board = app.board.clone();
+    eventually("there is something to send", || board.view().backlog_entries > 0).await;
+    let refusing = refuse_everything(fixture.collector()).await;
     eventually("it says so", || board.view().upload_trouble.contains("version")).await;
     assert!(board.view().backlog_entries > 0);
     assert!(!data_dir(fixture.dir.path()).join("dead-letter").exists());
@@ -210,6 +223,112 @@ async fn a_full_spool_stops_no_sampling_and_what_it_costs_is_counted() {
         let lost = taken.lost(LossReason::SpoolFull) + taken.lost(LossReason::QueueFull);
         assert!(taken.lost(LossReason::SpoolFull) > 0);
         assert_eq!(taken.readings() + lost, (messages * SIGNALS) as u64);
+    }
+    app.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_that_hangs_is_given_up_and_asked_again() {
+    let fixture = Fixture::with_collector().await;
+    fixture.collector().script([Answer::Hang(Duration::from_secs(30))]);
+    let mut config = fixture.config(&plain());
+    config.collector.as_mut().unwrap().timeout = Duration::from_secs(1);
+    let app = App::start(config, Tuning::default(), Arc::new(Shutdown::default())).await.unwrap();
+    Publisher::new("press-1", broker_of(&app)).publish(numbered(10)).await;
+    let begun = std::time::Instant::now();
+    drained(&app).await;
+    assert!(begun.elapsed() < Duration::from_secs(25), "{:?}", begun.elapsed());
+    assert_eq!(fixture.collector().taken().readings(), 10);
+    app.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_does_not_resolve_is_told_and_sampling_goes_on() {
+    let fixture = Fixture::with_collector().await;
+    let mut config = fixture.config(&plain());
+    config.collector.as_mut().unwrap().url = "https://collector.invalid:8443".into();
+    let app = App::start(config, Tuning::default(), Arc::new(Shutdown::default())).await.unwrap();
+    Publisher::new("press-1", broker_of(&app)).publish(numbered(10)).await;
+    let board = app.board.clone();
+    eventually("it says so and keeps the data", || {
+        let view = board.view();
+        view.upload_trouble.contains("no connection") && view.backlog_entries > 0 && view.readings_total == 10 && view.healthy
+    })
+    .await;
+    eventually("the breaker opens", || board.view().upload.breaker != "closed").await;
+    assert!(board.view().upload.last_error_at.is_some() && !board.view().connected);
+    app.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_and_the_ca_change_while_it_runs() {
+    let fixture = Fixture::with_collector().await;
+    let app = fixture.start(&plain()).await;
+    let mut publisher = Publisher::new("press-1", broker_of(&app));
+    publisher.publish(numbered(10)).await;
+    drained(&app).await;
+    let (board, collector) = (app.board.clone(), fixture.collector());
+    let pki = data_dir(fixture.dir.path()).join("pki");
+
+    // Half of a new pair is there: what works stays, and that is said.
+    let (certificate, key) = collector.pki().leaf("press-gw1");
+    std::fs::write(pki.join("gateway.crt"), &certificate).unwrap();
+    eventually("it complains and stays connected", || {
+        board.view().upload_trouble.contains("certificates of before") && board.view().connected
+    })
+    .await;
+    publisher.publish(numbered(10)).await;
+    drained(&app).await;
+    assert_eq!(collector.taken().readings(), 20);
+    std::fs::write(pki.join("gateway.key"), key.serialize_pem()).unwrap();
+    eventually("the new pair is taken", || board.view().upload_trouble.is_empty()).await;
+    publisher.publish(numbered(10)).await;
+    drained(&app).await;
+    assert_eq!(collector.taken().readings(), 30);
+
+    // The plant gets another CA: first the collector, then this gateway.
+    collector.go_down();
+    let renewed = collector.renew_ca();
+    collector.come_up().await;
+    eventually("it does not trust the new one", || !board.view().connected).await;
+    publisher.publish(numbered(10)).await;
+    renewed.enroll(&data_dir(fixture.dir.path()), "press-gw1");
+    drained(&app).await;
+    assert_eq!(collector.taken().readings(), 40);
+    assert_eq!(board.view().dropped_total, 0);
+    app.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_gathered_is_sent_as_a_backlog_and_live_data_before_it() {
+    let fixture = Fixture::with_collector().await;
+    fixture.collector().go_down();
+    let mut publisher;
+    // Three runs without a collector, each a generation.
+    for _ in 0..2 {
+        let app = fixture.start(&plain()).await;
+        publisher = Publisher::new("press-1", broker_of(&app));
+        publisher.publish(numbered(20)).await;
+        let board = app.board.clone();
+        let stored = || {
+            let view = board.view();
+            view.readings_total == 20 && view.open_windows == 0 && view.uncommitted_records == 0
+        };
+        eventually("it is in the spool", stored).await;
+        app.stop().await.unwrap();
+    }
+    let app = fixture.start(&plain()).await;
+    fixture.collector().taken().catch_up_hold_ms = 1_500;
+    fixture.collector().come_up().await;
+    let mut publisher = Publisher::new("press-1", broker_of(&app));
+    let board = app.board.clone();
+    eventually("it is connected", || board.view().connected).await;
+    publisher.publish(numbered(20)).await;
+    drained(&app).await;
+    {
+        let taken = fixture.collector().taken();
+        assert_eq!((taken.readings(), taken.lost_total()), (60, 0));
+        assert!(taken.ranges.iter().filter(|(.., catch_up)| *catch_up).count() >= 2, "{:?}", taken.ranges);
     }
     app.stop().await.unwrap();
 }

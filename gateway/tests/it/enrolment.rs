@@ -6,15 +6,16 @@ use axum::{Json, Router, extract::State, http::StatusCode, routing::post};
 use axum_server::tls_rustls::RustlsConfig;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use gateway::{
+    clock::{Clock, System},
     config::Config,
-    enroll::{EnrollError, enroll},
+    enroll::{EnrollError, enroll, enroll_by},
     pki,
 };
 use rcgen::{CertificateSigningRequestParams, DnType};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::{fake_collector::Pki, fixture::tls};
+use crate::{fake_collector::Pki, fixture::tls, time::TestClock};
 
 const SECRET: &str = "one-time";
 
@@ -24,8 +25,12 @@ struct Ca {
 }
 
 async fn serve(gateway: &'static str) -> (SocketAddr, Arc<Ca>) {
+    serve_with(Pki::new(), gateway).await
+}
+
+async fn serve_with(pki: Pki, gateway: &'static str) -> (SocketAddr, Arc<Ca>) {
     tls();
-    let ca = Arc::new(Ca { pki: Pki::new(), gateway });
+    let ca = Arc::new(Ca { pki, gateway });
     let (chain, key) = ca.pki.server();
     let config = rustls::ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).unwrap();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -72,7 +77,8 @@ async fn a_token_gives_a_certificate_that_the_uplink_can_use() {
         let mode = std::fs::metadata(dir.path().join("pki").join(file)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{file}");
     }
-    pki::uplink(config.collector.as_ref().unwrap()).unwrap();
+    let clock = Arc::new(Clock::open(dir.path(), 1, None, System::machine()));
+    pki::uplink(config.collector.as_ref().unwrap(), &clock).unwrap();
     let again = enroll(&config, &token(address, &ca.pki, SECRET), false).await.unwrap_err();
     assert!(matches!(again, EnrollError::AlreadyEnrolled { .. }));
 }
@@ -94,5 +100,25 @@ async fn a_used_token_and_a_token_for_another_gateway_leave_nothing_behind() {
     assert!(used.to_string().contains("token is used up"), "{used}");
     let other = enroll(&config(dir.path()), &token(address, &ca.pki, SECRET), false).await.unwrap_err();
     assert!(other.to_string().contains("press-gw2"), "{other}");
+    assert!(!dir.path().join("pki").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_booted_in_1970_enrols() {
+    // Not yet valid by any time that this gateway knows of.
+    let (address, ca) = serve_with(Pki::with_servers_valid((2026, 1, 1), (2096, 1, 1)), "press-gw1").await;
+    let dir = tempfile::tempdir().unwrap();
+    let unset = TestClock::unset().system();
+    enroll_by(unset, &config(dir.path()), &token(address, &ca.pki, SECRET), false).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_clock_a_server_is_judged_by_the_time_that_it_tells_itself() {
+    // It says what time it is in `Date`; then its certificate is two years too old.
+    let (address, ca) = serve_with(Pki::with_servers_valid((2024, 2, 1), (2024, 3, 1)), "press-gw1").await;
+    let dir = tempfile::tempdir().unwrap();
+    let unset = TestClock::unset().system();
+    let error = enroll_by(unset, &config(dir.path()), &token(address, &ca.pki, SECRET), false).await.unwrap_err();
+    assert!(matches!(error, EnrollError::Outdated(_)), "{error}");
     assert!(!dir.path().join("pki").exists());
 }

@@ -40,6 +40,13 @@ pub enum Answer {
     /// Takes the batch and answers as if the connection had broken.
     TakenButLost,
     Garbage,
+    /// Takes the batch and sends half of the answer.
+    Half,
+    /// Answers nothing for so long.
+    Hang(std::time::Duration),
+    /// Acknowledges another stream, or more than was sent.
+    OtherStream,
+    Beyond,
 }
 
 #[derive(Default)]
@@ -53,15 +60,25 @@ pub struct Taken {
     pub repeated: u64,
     pub requests: Vec<Instant>,
     pub last_batch: Option<Batch>,
+    pub hold_ms: u32,
+    pub catch_up_hold_ms: u32,
+    /// Ranges in order of arrival, and whether each was said to be of a backlog.
+    pub ranges: Vec<(StreamId, u64, u64, bool)>,
     pub script: VecDeque<Answer>,
     /// Batches that hold a record of this machine are refused with 400.
     pub poison_machine: Option<String>,
     pub content_types: Vec<String>,
+    /// What its clock showed, and when that was; without, it has no clock.
+    pub clock: Option<(Timestamp, Instant)>,
     /// Every request is answered with 400.
     refuse_all: Arc<AtomicBool>,
 }
 
 impl Taken {
+    fn now(&self) -> Timestamp {
+        self.clock.map_or(Timestamp::from_micros(0), |(at, then)| at.plus_micros(i64::try_from(then.elapsed().as_micros()).unwrap()))
+    }
+
     pub fn windows(&self) -> impl Iterator<Item = &WindowSummary> {
         self.records.iter().filter_map(|record| match record {
             Record::Window(window) => Some(window),
@@ -94,16 +111,23 @@ impl Taken {
 pub struct Pki {
     ca_pem: String,
     issuer: Issuer<'static, KeyPair>,
+    /// First and last day (year, month, day) of server certificates.
+    validity: Option<[(i32, u8, u8); 2]>,
 }
 
 impl Pki {
+    /// One whose servers' certificates are good from the first day to the last.
+    pub fn with_servers_valid(from: (i32, u8, u8), to: (i32, u8, u8)) -> Self {
+        Self { validity: Some([from, to]), ..Self::new() }
+    }
+
     pub fn new() -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.distinguished_name.push(DnType::CommonName, "Millrace test CA");
         let ca_pem = params.self_signed(&key).unwrap().pem();
-        Self { ca_pem, issuer: Issuer::new(params, key) }
+        Self { ca_pem, issuer: Issuer::new(params, key), validity: None }
     }
 
     pub fn ca_pem(&self) -> &str {
@@ -124,12 +148,16 @@ impl Pki {
         let mut params = CertificateParams::default();
         params.subject_alt_names = vec![SanType::IpAddress([127, 0, 0, 1].into())];
         params.distinguished_name.push(DnType::CommonName, name);
+        if let Some([from, to]) = self.validity.filter(|_| name == SERVER) {
+            params.not_before = rcgen::date_time_ymd(from.0, from.1, from.2);
+            params.not_after = rcgen::date_time_ymd(to.0, to.1, to.2);
+        }
         (params.signed_by(&key, &self.issuer).unwrap().pem(), key)
     }
 
     /// Chain and key of a server on 127.0.0.1, with the CA at its end.
     pub fn server(&self) -> (Vec<rustls::pki_types::CertificateDer<'static>>, PrivateKeyDer<'static>) {
-        let (pem, key) = self.leaf("collector");
+        let (pem, key) = self.leaf(SERVER);
         let chain = [pem.as_bytes(), self.ca_pem.as_bytes()].map(|pem| rustls::pki_types::CertificateDer::from_pem_slice(pem).unwrap());
         (chain.into(), PrivateKeyDer::try_from(key.serialize_der()).unwrap())
     }
@@ -145,9 +173,11 @@ impl Pki {
     }
 }
 
+const SERVER: &str = "collector";
+
 pub struct FakeCollector {
     address: SocketAddr,
-    pki: Pki,
+    pki: Mutex<Arc<Pki>>,
     state: Arc<Mutex<Taken>>,
     handle: Mutex<Handle<SocketAddr>>,
 }
@@ -155,13 +185,16 @@ pub struct FakeCollector {
 impl FakeCollector {
     /// Starts it and enrolls the gateway whose data folder is given.
     pub async fn start(data_dir: &Path) -> Self {
-        let pki = Pki::new();
+        Self::start_with(Pki::new(), data_dir).await
+    }
+
+    pub async fn start_with(pki: Pki, data_dir: &Path) -> Self {
         pki.enroll(data_dir, "press-gw1");
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::new(Mutex::new(Taken::default()));
         let handle = serve(listener, &pki, Arc::clone(&state));
-        Self { address, pki, state, handle: Mutex::new(handle) }
+        Self { address, pki: Mutex::new(Arc::new(pki)), state, handle: Mutex::new(handle) }
     }
 
     pub fn url(&self) -> String {
@@ -183,6 +216,17 @@ impl FakeCollector {
         flag
     }
 
+    pub fn pki(&self) -> Arc<Pki> {
+        Arc::clone(&self.pki.lock().unwrap())
+    }
+
+    /// Another CA, from the next start on.
+    pub fn renew_ca(&self) -> Arc<Pki> {
+        let renewed = Arc::new(Pki::new());
+        *self.pki.lock().unwrap() = Arc::clone(&renewed);
+        renewed
+    }
+
     /// Closes the listener and all connections.
     pub fn go_down(&self) {
         self.handle.lock().unwrap().shutdown();
@@ -196,7 +240,7 @@ impl FakeCollector {
                 Err(_) => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
             }
         };
-        *self.handle.lock().unwrap() = serve(listener, &self.pki, Arc::clone(&self.state));
+        *self.handle.lock().unwrap() = serve(listener, &self.pki(), Arc::clone(&self.state));
     }
 }
 
@@ -216,6 +260,14 @@ fn serve(listener: TcpListener, pki: &Pki, state: Arc<Mutex<Taken>>) -> Handle<S
 }
 
 async fn take(State(state): State<Arc<Mutex<Taken>>>, headers: HeaderMap, body: Bytes) -> Response {
+    let hang = match state.lock().unwrap().script.front() {
+        Some(Answer::Hang(time)) => *time,
+        _ => std::time::Duration::ZERO,
+    };
+    if !hang.is_zero() {
+        state.lock().unwrap().script.pop_front();
+        tokio::time::sleep(hang).await;
+    }
     let mut taken = state.lock().unwrap();
     taken.requests.push(Instant::now());
     taken.content_types.push(headers.get(header::CONTENT_TYPE).map(|v| v.to_str().unwrap().to_owned()).unwrap_or_default());
@@ -238,8 +290,22 @@ async fn take(State(state): State<Arc<Mutex<Taken>>>, headers: HeaderMap, body: 
         }
         Some(Answer::Gap(expected)) => {
             let expected = expected.or(batch.range.map(|range| range.first)).unwrap_or(1);
-            return answer(&batch, Ack::Gap { expected }, None);
+            return answer(&taken, &batch, Ack::Gap { expected }, None);
         }
+        Some(Answer::OtherStream) => {
+            let other = Batch { stream: StreamId(batch.stream.0 ^ 0x100), ..batch };
+            return answer(&taken, &other, Ack::Stored, other.range.map(|range| range.last));
+        }
+        Some(Answer::Beyond) => {
+            let (ack, _) = ledger(&mut taken, batch.clone());
+            return answer(&taken, &batch, ack, Some(u64::MAX));
+        }
+        Some(Answer::Half) => {
+            let (ack, through) = ledger(&mut taken, batch.clone());
+            let whole = encoded(&taken, &batch, ack, through);
+            return (StatusCode::OK, whole[..whole.len() / 2].to_vec()).into_response();
+        }
+        Some(Answer::Hang(_)) => {}
         Some(Answer::Garbage) => return (StatusCode::OK, "<html>").into_response(),
         Some(Answer::TakenButLost) => {
             ledger(&mut taken, batch);
@@ -248,7 +314,7 @@ async fn take(State(state): State<Arc<Mutex<Taken>>>, headers: HeaderMap, body: 
         None => {}
     }
     let (ack, through) = ledger(&mut taken, batch.clone());
-    answer(&batch, ack, through)
+    answer(&taken, &batch, ack, through)
 }
 
 /// Exactly once: rows at or below the stream's high-water mark are not taken again.
@@ -258,6 +324,7 @@ fn ledger(taken: &mut Taken, batch: Batch) -> (Ack, Option<u64>) {
         taken.heartbeats += 1;
         return (Ack::Heartbeat, taken.high.get(&batch.stream).copied());
     };
+    taken.ranges.push((batch.stream, range.first, range.last, batch.catch_up));
     let high = taken.high.get(&batch.stream).copied().unwrap_or(0);
     if range.last <= high {
         taken.repeated += batch.records.len() as u64;
@@ -272,17 +339,21 @@ fn ledger(taken: &mut Taken, batch: Batch) -> (Ack, Option<u64>) {
     (Ack::Stored, Some(range.last))
 }
 
-fn answer(batch: &Batch, ack: Ack, acked_through: Option<u64>) -> Response {
+fn answer(taken: &Taken, batch: &Batch, ack: Ack, acked_through: Option<u64>) -> Response {
+    ([(header::CONTENT_TYPE, "application/vnd.millrace.ack")], encoded(taken, batch, ack, acked_through)).into_response()
+}
+
+fn encoded(taken: &Taken, batch: &Batch, ack: Ack, acked_through: Option<u64>) -> Vec<u8> {
     let ack = BatchAck {
         stream: batch.stream,
         ack,
         acked_through,
-        received_at: Timestamp::from_micros(0),
-        hold_ms: 0,
-        catch_up_hold_ms: 0,
+        received_at: taken.now(),
+        hold_ms: taken.hold_ms,
+        catch_up_hold_ms: taken.catch_up_hold_ms,
         wants: Vec::new(),
     };
-    ([(header::CONTENT_TYPE, "application/vnd.millrace.ack")], codec::encode_ack(&ack).unwrap()).into_response()
+    codec::encode_ack(&ack).unwrap()
 }
 
 fn problem(status: u16, detail: &str) -> Response {

@@ -39,6 +39,13 @@ impl Fixture {
         Self { dir, collector: Some(collector) }
     }
 
+    pub async fn with_certificates(pki: crate::fake_collector::Pki) -> Self {
+        tls();
+        let dir = TempDir::new().unwrap();
+        let collector = FakeCollector::start_with(pki, &data_dir(dir.path())).await;
+        Self { dir, collector: Some(collector) }
+    }
+
     pub fn collector(&self) -> &FakeCollector {
         self.collector.as_ref().unwrap()
     }

@@ -22,3 +22,7 @@ mod outside_broker;
 mod peers;
 #[cfg(test)]
 mod publisher;
+#[cfg(test)]
+mod reload;
+#[cfg(test)]
+mod time;

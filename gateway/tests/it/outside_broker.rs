@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use gateway::{
+    clock::{Clock, System},
     config::{Config, SourceId},
     inbox::{Inbox, LaneLimits},
     shutdown::Shutdown,
@@ -17,7 +18,8 @@ use crate::{
 /// An outside broker on a given port; its own pipeline end is drained by nobody but is large enough.
 fn outside(port: u16) -> (mqtt_broker::Broker, Inbox<gateway::source::Sample>) {
     let inbox = Inbox::new();
-    let feed = Feed::new(SourceId(0), &inbox, LaneLimits { items: 1 << 20, bytes: 1 << 30 }, &Arc::new(Shutdown::default()));
+    let clock = Arc::new(Clock::open(std::path::Path::new("/nonexistent"), 7, None, System::machine()));
+    let feed = Feed::new(SourceId(0), &inbox, LaneLimits { items: 1 << 20, bytes: 1 << 30 }, &clock, &Arc::new(Shutdown::default()));
     let toml = format!("[gateway]\nid = \"outside\"\n[broker]\nlisten = \"127.0.0.1:{port}\"\n{JSON_TOPIC}");
     let config = Config::parse(std::path::Path::new("outside.toml"), &toml, []).unwrap_or_else(|errors| panic!("{errors}"));
     (mqtt_broker::start(mqtt_broker::Settings::new(config.broker.unwrap(), 7), feed).unwrap(), inbox)

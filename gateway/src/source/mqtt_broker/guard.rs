@@ -18,10 +18,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use rumqttd::protocol::{Error, Packet, Protocol, v4::V4};
 
-use crate::{
-    clock,
-    source::{Event, Feed},
-};
+use crate::source::{Event, Feed};
 
 /// Comes before a topic that the broker can't carry as it is.
 pub(super) const PREFIX: &[u8] = b"_/";
@@ -108,7 +105,7 @@ impl Protocol for Guard {
             }
             Err(Error::PayloadSizeLimitExceeded(bytes)) => {
                 if is_publish {
-                    self.feed.offer(Event::TooLarge { bytes: bytes as u64, received: clock::now() });
+                    self.feed.offer(Event::TooLarge { bytes: bytes as u64, received: self.feed.now() });
                 }
                 Err(Error::PayloadSizeLimitExceeded(bytes))
             }

@@ -18,10 +18,7 @@ use rumqttd::{
 };
 
 use super::{BrokerError, guard::Flow};
-use crate::{
-    clock,
-    source::{Event, Feed, Message},
-};
+use crate::source::{Event, Feed, Message};
 
 /// The link's only filter: all messages go through one commit log, so that one numbering covers all.
 pub(super) const EVERYTHING: &str = "#";
@@ -122,7 +119,7 @@ impl Link {
         use std::ops::ControlFlow::{Break, Continue};
         // A retained message repeated to a new subscription: it came through the log before.
         let Some((_, number)) = forward.cursor else { return Continue(()) };
-        let received = clock::now();
+        let received = self.feed.now();
         if number > self.next_number {
             let missed = number - self.next_number;
             if self.push(Event::Overrun { messages: missed, received }).is_break() {
