@@ -38,7 +38,14 @@ fn rows(first: usize, count: usize) -> Vec<StoredRow> {
                 time_quality: TimeQuality::Synced,
                 correction: false,
             });
-            StoredRow { gateway: gateways[machine % 2].clone(), stream: StreamId(1), seq: window as u64 + 1, ingested_at: start, record }
+            StoredRow {
+                gateway: gateways[machine % 2].clone(),
+                stream: StreamId(1),
+                seq: window as u64 + 1,
+                ingested_at: start,
+                stamp: None,
+                record,
+            }
         })
         .collect()
 }

@@ -35,9 +35,9 @@ use deltalake::{
 use protocol::{GatewayId, StreamId};
 
 use crate::{
-    Inner,
+    Inner, clock,
     error::LakeError,
-    hot::{Chunk, StreamKey, merged_spans},
+    hot::{Chunk, Span, StreamKey, merged_spans},
     ledger::{Ledger, transactions},
     options::{Step, ask},
     rows::conform,
@@ -127,7 +127,15 @@ impl Inner {
             let fresh = fresh_rows(&view.frozen, &ledger)?;
             let duplicates = view.frozen.iter().map(Chunk::rows).sum::<usize>() - fresh.iter().map(RecordBatch::num_rows).sum::<usize>();
             let mut done = TableCommit { table: name, rows: 0, duplicates, bytes: 0, version: state.version(), files: Vec::new() };
-            if fresh.is_empty() {
+            // Marks of rows that were left out are in the log already.
+            let is_new = |key: &StreamKey, high: u64| ledger.mark(key).is_none_or(|mark| mark < high);
+            let mut spans = merged_spans(view.frozen.iter());
+            for (key, through) in self.intake.lock().fences(store.table) {
+                let span = spans.entry(key).or_insert(Span { low: through, high: through });
+                span.high = span.high.max(through);
+            }
+            spans.retain(|key, span| is_new(key, span.high));
+            if fresh.is_empty() && spans.is_empty() {
                 self.show(store, store.stored(state, ledger).await?);
                 return Ok(done);
             }
@@ -136,10 +144,7 @@ impl Inner {
             done.rows = fresh.iter().map(RecordBatch::num_rows).sum();
             done.bytes = files.iter().map(|file| u64::try_from(file.size).unwrap_or(0)).sum();
             done.files = files.iter().map(|file| PathBuf::from(name).join(&file.path)).collect();
-            // Marks of rows that were left out are in the log already.
-            let spans =
-                merged_spans(view.frozen.iter()).into_iter().filter(|(key, span)| ledger.mark(key).is_none_or(|mark| mark < span.high));
-            let properties = CommitProperties::default().with_application_transactions(transactions(&spans.collect::<HashMap<_, _>>()));
+            let properties = CommitProperties::default().with_application_transactions(transactions(&spans, clock::now_ms()));
             let operation = DeltaOperation::Write { mode: SaveMode::Append, partition_by: None, predicate: None };
             let actions = files.into_iter().map(Action::Add).collect();
             match append_entry(store, &state, actions, properties, operation).await? {
@@ -162,6 +167,7 @@ impl Inner {
         for (key, mark) in stored.ledger.marks() {
             intake.raise(store.table, key, mark);
         }
+        intake.fences_stored(store.table);
         drop(intake);
         self.swap(store.table, stored, true);
     }
@@ -226,6 +232,9 @@ pub(crate) async fn append_entry(
 }
 
 async fn write_files(store: &TableStore, state: &DeltaTableState, batches: &[RecordBatch]) -> Result<Vec<Add>, DeltaTableError> {
+    if batches.is_empty() {
+        return Ok(Vec::new());
+    }
     let mut writer = RecordBatchWriter::for_table(&store.handle(state))?.with_writer_properties(writer_properties());
     let schema = writer.arrow_schema();
     for batch in batches {

@@ -33,6 +33,15 @@ pub(crate) struct Span {
     pub(crate) high: u64,
 }
 
+impl Span {
+    fn with(self, other: Self) -> Self {
+        Self { low: self.low.min(other.low), high: self.high.max(other.high) }
+    }
+}
+
+/// Up to where nothing more of a stream is to be stored.
+pub(crate) type Fences = HashMap<StreamKey, u64>;
+
 #[derive(Debug, Clone)]
 pub(crate) struct Chunk {
     pub(crate) batch: RecordBatch,
@@ -43,6 +52,9 @@ pub(crate) struct Chunk {
 #[derive(Debug, Default)]
 pub(crate) struct Intake {
     taken: [HashMap<StreamKey, u64>; Table::ALL.len()],
+    /// Of each table, those set since the last freeze and those that a commit is storing.
+    open_fences: [Fences; Table::ALL.len()],
+    frozen_fences: [Fences; Table::ALL.len()],
 }
 
 impl Intake {
@@ -50,6 +62,15 @@ impl Intake {
     pub(crate) fn raise(&mut self, table: Table, key: &StreamKey, seq: u64) {
         let mark = self.taken[table.index()].entry(key.clone()).or_default();
         *mark = seq.max(*mark);
+    }
+
+    pub(crate) fn fences(&self, table: Table) -> Fences {
+        self.frozen_fences[table.index()].clone()
+    }
+
+    /// What a commit of `table` has stored is no fence any more.
+    pub(crate) fn fences_stored(&mut self, table: Table) {
+        self.frozen_fences[table.index()].clear();
     }
 }
 
@@ -95,9 +116,26 @@ impl Inner {
         report
     }
 
+    /// Marks a stream as stored through `through` in every table, with the next commit. What was pushed before is stored with it.
+    pub(crate) fn fence(&self, gateway: &GatewayId, stream: StreamId, through: u64) {
+        let mut intake = self.intake.lock();
+        for table in Table::ALL {
+            let fence = intake.open_fences[table.index()].entry((gateway.clone(), stream)).or_default();
+            *fence = through.max(*fence);
+        }
+    }
+
     /// Moves what is open of every table to what is being stored; returns the tables that have any.
     pub(crate) fn freeze(&self) -> Vec<Table> {
-        let _intake = self.intake.lock();
+        let mut intake = self.intake.lock();
+        for table in Table::ALL {
+            let open = std::mem::take(&mut intake.open_fences[table.index()]);
+            let frozen = &mut intake.frozen_fences[table.index()];
+            for (key, through) in open {
+                let fence = frozen.entry(key).or_default();
+                *fence = through.max(*fence);
+            }
+        }
         let mut current = self.views.write();
         let mut next = current.as_ref().clone();
         for view in &mut next.tables {
@@ -106,7 +144,8 @@ impl Inner {
             view.frozen = Arc::new(frozen);
             view.open = Arc::default();
         }
-        let tables = Table::ALL.into_iter().filter(|table| !next.tables[table.index()].frozen.is_empty()).collect();
+        let has_work = |table: &Table| !next.tables[table.index()].frozen.is_empty() || !intake.frozen_fences[table.index()].is_empty();
+        let tables = Table::ALL.into_iter().filter(has_work).collect();
         *current = Arc::new(next);
         tables
     }
@@ -123,8 +162,9 @@ impl Chunk {
                 _ => &last.insert((row.stream, row.stream.to_string())).1,
             };
             sheet.row(row, stream);
-            let span = spans.entry((row.gateway.clone(), row.stream)).or_insert(Span { low: row.seq, high: row.seq });
-            *span = Span { low: span.low.min(row.seq), high: span.high.max(row.seq) };
+            let one = Span { low: row.seq, high: row.seq };
+            let span = spans.entry((row.gateway.clone(), row.stream)).or_insert(one);
+            *span = span.with(one);
         }
         Ok(Self { batch: sheet.finish(schema)?, spans: Arc::new(spans) })
     }
@@ -144,7 +184,7 @@ pub(crate) fn merged_spans<'a>(chunks: impl IntoIterator<Item = &'a Chunk>) -> H
     let mut spans: HashMap<StreamKey, Span> = HashMap::new();
     for (key, span) in chunks.into_iter().flat_map(|chunk| chunk.spans.iter()) {
         let whole = spans.entry(key.clone()).or_insert(*span);
-        *whole = Span { low: whole.low.min(span.low), high: whole.high.max(span.high) };
+        *whole = whole.with(*span);
     }
     spans
 }
@@ -187,7 +227,7 @@ mod tests {
             reason: String::new(),
             time_quality: TimeQuality::Synced,
         });
-        StoredRow { gateway: "gw".parse().unwrap(), stream: StreamId(7), seq, ingested_at: Timestamp(0), record }
+        StoredRow { gateway: "gw".parse().unwrap(), stream: StreamId(7), seq, ingested_at: Timestamp(0), stamp: None, record }
     }
 
     fn schema() -> SchemaRef {

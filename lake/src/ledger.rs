@@ -101,11 +101,15 @@ impl Ledger {
     }
 }
 
-/// The transactions that say that `spans` are stored.
-pub(crate) fn transactions(spans: &HashMap<StreamKey, Span>) -> Vec<Transaction> {
+/// The transactions that say that `spans` are stored, now.
+pub(crate) fn transactions(spans: &HashMap<StreamKey, Span>, now_ms: i64) -> Vec<Transaction> {
     let mut transactions: Vec<Transaction> = spans
         .iter()
-        .map(|((gateway, stream), span)| Transaction::new(format!("{gateway}/{stream}"), i64::try_from(span.high).unwrap_or(i64::MAX)))
+        .map(|((gateway, stream), span)| {
+            let (app, mark) = (format!("{gateway}/{stream}"), i64::try_from(span.high).unwrap_or(i64::MAX));
+            // Checkpoints leave out those that are older than the table keeps them.
+            Transaction::new_with_last_update(app, mark, Some(now_ms))
+        })
         .collect();
     transactions.sort_by(|a, b| a.app_id.cmp(&b.app_id));
     transactions

@@ -12,6 +12,7 @@
 //! - No type of Delta, Arrow or DataFusion leaves this crate.
 
 mod cells;
+mod clock;
 mod commit;
 mod compact;
 mod decode;
@@ -100,6 +101,21 @@ impl Lake {
     /// of one `seq` in one call. Does some milliseconds of work for thousands of rows, and no I/O.
     pub fn push(&self, rows: Vec<StoredRow>) -> PushReport {
         self.inner.push(&rows)
+    }
+
+    /// The same as of now, also if another process has stored rows since.
+    ///
+    /// # Errors
+    /// [`LakeError`] if a table's log can't be read.
+    pub async fn newest_marks(&self) -> Result<Vec<(GatewayId, StreamId, u64)>, LakeError> {
+        let inner = Arc::clone(&self.inner);
+        self.threads.finish(async move { inner.newest_marks().await }).await
+    }
+
+    /// Marks a stream as stored through `through` in every table, with the next commit: what another process holds of it below is never stored.
+    /// Call it after what is to be stored below was pushed.
+    pub fn fence(&self, gateway: &GatewayId, stream: StreamId, through: u64) {
+        self.inner.fence(gateway, stream, through);
     }
 
     /// Rows in memory only. The caller keeps this bounded by committing.

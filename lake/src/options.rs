@@ -21,6 +21,8 @@ pub struct LakeOptions {
     pub checkpoint_every: u32,
     /// How long a commit's log entry is kept. Every commit lists the log, so this is short; older versions can't be read any more.
     pub log_retention: Duration,
+    /// How long the mark of a stream is kept in the log after its last row. Much longer than anybody may hold rows of it that are to be stored.
+    pub mark_retention: Duration,
     /// How long a file that compaction has replaced is kept for readers that still use it.
     pub file_retention: Duration,
     /// Called between the steps of a commit: an error stops it there as a crash or a failing disk would. For tests of recovery.
@@ -37,6 +39,7 @@ impl LakeOptions {
             compact_min_files: 8,
             checkpoint_every: 10,
             log_retention: Duration::from_secs(2 * 3600),
+            mark_retention: Duration::from_secs(180 * 24 * 3600),
             file_retention: Duration::from_secs(24 * 3600),
             probe: None,
         }

@@ -10,7 +10,7 @@ use deltalake::arrow::{
     datatypes::SchemaRef,
     error::ArrowError,
 };
-use protocol::{Anomaly, GatewayId, Loss, PartCount, Record, StateChange, StreamId, Timestamp, WindowSummary};
+use protocol::{Anomaly, EntryStamp, GatewayId, Loss, PartCount, Record, StateChange, StreamId, Timestamp, WindowSummary};
 
 use crate::schema::{Kind, Table};
 
@@ -22,6 +22,8 @@ pub struct StoredRow {
     pub seq: u64,
     /// When the collector took it in.
     pub ingested_at: Timestamp,
+    /// Where and when the gateway made it, if that is known.
+    pub stamp: Option<EntryStamp>,
     pub record: Record,
 }
 
@@ -58,13 +60,22 @@ impl Sheet {
         self.text(stream);
         self.int(row.seq);
         self.time(row.ingested_at);
+        // The others have one of their own.
+        let time_quality = row.stamp.map(|stamp| stamp.time_quality.as_str());
         match &row.record {
             Record::Window(record) => self.window(record),
-            Record::Anomaly(record) => self.anomaly(record),
+            Record::Anomaly(record) => {
+                self.anomaly(record);
+                self.optional_text(time_quality);
+            }
             Record::State(record) => self.state(record),
             Record::Parts(record) => self.parts(record),
-            Record::Loss(record) => self.loss(record),
+            Record::Loss(record) => {
+                self.loss(record);
+                self.optional_text(time_quality);
+            }
         }
+        self.optional_text(row.stamp.map(|stamp| format!("{:016x}", stamp.boot_id)).as_deref());
         debug_assert_eq!(self.next, self.cells.len());
     }
 

@@ -48,6 +48,9 @@ use Kind::{Flag, Float, Int, Text, Time};
 
 const ORIGIN: [ColumnDef; 4] = [col("gateway", Text), col("stream", Text), col("seq", Int), col("ingested_at", Time)];
 
+/// The run of the gateway that made the row. Last, as tables of before have no such column: it is added when they are opened.
+const MADE: [ColumnDef; 1] = [optional("boot_id", Text)];
+
 const WINDOW_SUMMARIES: &[ColumnDef] = &[
     col("asset", Text),
     col("signal", Text),
@@ -77,6 +80,7 @@ const ANOMALIES: &[ColumnDef] = &[
     col("score", Float),
     col("detector", Text),
     col("message", Text),
+    optional("time_quality", Text),
 ];
 
 const STATE_CHANGES: &[ColumnDef] =
@@ -100,6 +104,7 @@ const LOSSES: &[ColumnDef] = &[
     col("from_time", Time),
     col("to_time", Time),
     col("detail", Text),
+    optional("time_quality", Text),
 ];
 
 impl Table {
@@ -131,7 +136,7 @@ impl Table {
         self as usize
     }
 
-    /// Columns in order: origin, then the record's own.
+    /// Columns in order: origin, then the record's own, then the run that made it.
     pub(crate) fn columns(self) -> impl Iterator<Item = ColumnDef> {
         let own = match self {
             Self::WindowSummaries => WINDOW_SUMMARIES,
@@ -140,7 +145,7 @@ impl Table {
             Self::PartCounts => PART_COUNTS,
             Self::Losses => LOSSES,
         };
-        ORIGIN.iter().chain(own).copied()
+        ORIGIN.iter().chain(own).chain(&MADE).copied()
     }
 
     /// What compaction sorts by: a question mostly names an asset, then a signal, and always a period.

@@ -12,6 +12,7 @@ use deltalake::{
     arrow::datatypes::SchemaRef,
     datafusion::catalog::TableProvider,
     ensure_table_uri,
+    kernel::StructField,
     logstore::{LogStore, LogStoreRef},
     operations::create::CreateBuilder,
     table::state::DeltaTableState,
@@ -71,7 +72,10 @@ impl TableStore {
         if !known {
             store.create(options).await.map_err(failed)?;
         }
-        let state = DeltaTableState::try_new(store.log.as_ref(), None).await.map_err(failed)?;
+        let mut state = DeltaTableState::try_new(store.log.as_ref(), None).await.map_err(failed)?;
+        if store.add_columns(&state).await.map_err(failed)? {
+            state = DeltaTableState::try_new(store.log.as_ref(), None).await.map_err(failed)?;
+        }
         let ledger = Ledger::load(store.log.as_ref(), state.version()).await.map_err(failed)?;
         let stored = store.stored(state, ledger).await?;
         store.check_columns(&stored.provider.schema())?;
@@ -142,9 +146,26 @@ impl TableStore {
             .with_configuration_property(TableProperty::DataSkippingStatsColumns, Some(self.table.stats_columns().join(",")))
             .with_configuration_property(TableProperty::EnableExpiredLogCleanup, Some("true"))
             .with_configuration_property(TableProperty::LogRetentionDuration, seconds(options.log_retention))
+            .with_configuration_property(TableProperty::SetTransactionRetentionDuration, seconds(options.mark_retention))
             .with_configuration_property(TableProperty::DeletedFileRetentionDuration, seconds(options.file_retention))
             .await?;
         Ok(())
+    }
+
+    /// Adds the columns that a table of an older version lacks at its end; true if there were any. Rows of before have no value in them.
+    async fn add_columns(&self, state: &DeltaTableState) -> Result<bool, DeltaTableError> {
+        let schema = state.snapshot().schema();
+        let found: Vec<&str> = schema.fields().map(|field| field.name().as_str()).collect();
+        let wanted: Vec<_> = self.table.columns().collect();
+        let is_older = found.len() < wanted.len() && found.iter().zip(&wanted).all(|(found, wanted)| *found == wanted.name);
+        let missing = wanted.get(found.len()..).unwrap_or_default();
+        if !is_older || missing.iter().any(|column| !column.optional) {
+            return Ok(false);
+        }
+        let fields: Vec<StructField> = missing.iter().map(|column| StructField::nullable(column.name, column.kind.delta_type())).collect();
+        self.handle(state).add_columns().with_fields(fields).await?;
+        tracing::info!(table = self.table.name(), columns = missing.len(), "columns added");
+        Ok(true)
     }
 
     fn check_columns(&self, found: &SchemaRef) -> Result<(), LakeError> {

@@ -20,6 +20,7 @@ use protocol::{GatewayId, StreamId};
 
 use crate::{
     Inner,
+    error::LakeError,
     hot::{Chunk, StreamKey},
     schema::Table,
     store::Stored,
@@ -65,20 +66,34 @@ impl Views {
     }
 
     pub(crate) fn watermarks(&self) -> Vec<(GatewayId, StreamId, u64)> {
-        let mut highest: HashMap<&StreamKey, u64> = HashMap::new();
-        for (key, mark) in self.tables.iter().flat_map(|view| view.stored.ledger.marks()) {
-            let held = highest.entry(key).or_default();
-            *held = mark.max(*held);
-        }
-        let mut marks: Vec<_> = highest.into_iter().map(|((gateway, stream), mark)| (gateway.clone(), *stream, mark)).collect();
-        marks.sort();
-        marks
+        highest(self.tables.iter().flat_map(|view| view.stored.ledger.marks()))
     }
+}
+
+fn highest<'a>(marks: impl Iterator<Item = (&'a StreamKey, u64)>) -> Vec<(GatewayId, StreamId, u64)> {
+    let mut highest: HashMap<&StreamKey, u64> = HashMap::new();
+    for (key, mark) in marks {
+        let held = highest.entry(key).or_default();
+        *held = mark.max(*held);
+    }
+    let mut marks: Vec<_> = highest.into_iter().map(|((gateway, stream), mark)| (gateway.clone(), *stream, mark)).collect();
+    marks.sort();
+    marks
 }
 
 impl Inner {
     pub(crate) fn views(&self) -> Arc<Views> {
         Arc::clone(&self.views.read())
+    }
+
+    pub(crate) async fn newest_marks(&self) -> Result<Vec<(GatewayId, StreamId, u64)>, LakeError> {
+        let views = self.views();
+        let mut ledgers = Vec::with_capacity(self.tables.len());
+        for store in &self.tables {
+            let newest = store.newest(&views.tables[store.table.index()].stored).await;
+            ledgers.push(newest.map_err(|error| LakeError::table(store.table.name(), error))?.1);
+        }
+        Ok(highest(ledgers.iter().flat_map(crate::ledger::Ledger::marks)))
     }
 
     /// Shows queries a new version of `table`; `stored_rows`: what was frozen is in it.

@@ -8,6 +8,8 @@ mod compact;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod marks;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod query;

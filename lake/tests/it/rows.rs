@@ -33,6 +33,7 @@ pub fn row(gateway_number: usize, seq: u64, record: Record) -> StoredRow {
         stream: StreamId(0xabc0 + gateway_number as u64),
         seq,
         ingested_at: at(seq as i64),
+        stamp: None,
         record,
     }
 }
