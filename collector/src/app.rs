@@ -21,23 +21,28 @@ use std::{
 use axum_server::{Handle, tls_rustls::RustlsConfig};
 use lake::{Lake, LakeOptions};
 use metrics_exporter_prometheus::PrometheusHandle;
+use parking_lot::Mutex;
 use protocol::Timestamp;
 use spool::Spool;
 use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    api, clock,
+    alarms::Alarms,
+    api,
+    audit::Auditor,
+    authority::{Authority, Served},
+    clock,
     config::Config,
     enroll::Enroll,
     health::Health,
     ingest::Ingest,
+    intake::Intake,
     journal::{self, Request},
     live::Live,
     lock, metrics,
     pipeline::{self, Committer, Progress},
-    pki::{self, Pki},
-    replay,
+    pki, recount, replay,
     store::Store,
     tally::Tally,
     twin::Twin,
@@ -67,6 +72,10 @@ pub struct App {
     pub live: Live,
     /// What became of each gateway's batches.
     pub tally: Tally,
+    /// Whether each gateway's books balance.
+    pub auditor: Auditor,
+    /// What is wrong with gateways.
+    pub alarms: Arc<Mutex<Alarms>>,
     /// Ready or not, and why.
     pub health: Health,
     /// Renders the metrics as text.
@@ -137,14 +146,14 @@ impl Collector {
         let (api_listener, api_address) = bind(config.api.listen)?;
         let (uplink_listener, uplink_address) = bind(config.uplink.listen)?;
         let api_tls = api_tls(&config).await?;
-        let pki = Arc::new(Pki::open(&pki_dir)?);
-        let uplink_tls = RustlsConfig::from_config(uplink::tls(&pki, &config.uplink, clock::now())?);
+        let authority = Arc::new(Authority::open(&pki_dir)?);
+        let uplink_tls = RustlsConfig::from_config(uplink::tls(&authority.current(), &config.uplink, clock::now())?);
 
-        let (app, journal, ledger, progress) = open(Arc::clone(&config)).await?;
+        let (app, journal, intake, progress) = open(Arc::clone(&config)).await?;
         let fatal = CancellationToken::new();
         let (queue, requests) = mpsc::channel(config.uplink.max_queued_batches);
         let (applied, entries) = mpsc::channel(PIPELINE_QUEUE);
-        let thread = journal::start(Arc::clone(&journal), ledger, requests, applied, app.health.clone()).map_err(StartError::Thread)?;
+        let thread = journal::start(app.clone(), intake, progress.clone(), requests, applied).map_err(StartError::Thread)?;
         let pipeline = tokio::spawn({
             let (apply, fatal) = (pipeline::apply(app.clone(), progress.clone(), entries), fatal.clone());
             async move {
@@ -159,12 +168,13 @@ impl Collector {
         let committer = tokio::spawn(committer.run(stop_committer.clone()));
 
         let background = CancellationToken::new();
-        let tasks = upkeep::spawn(&app, &pki, &uplink_tls, &queue, &background);
+        let served = Served { authority: Arc::clone(&authority), uplink: uplink_tls.clone(), api: api_tls.clone() };
+        let tasks = upkeep::spawn(&app, served, &queue, &background);
         let handles = [Handle::new(), Handle::new()];
         let ingest = Ingest::new(app.clone(), queue.clone());
-        let enroll = Enroll { pki, store: app.store.clone() };
-        let uplink =
-            uplink::serve(uplink_listener, uplink::router(ingest, enroll), uplink_tls, config.uplink.max_connections, handles[0].clone());
+        let enroll = Enroll { authority, store: app.store.clone() };
+        let limits = uplink::Limits { max_connections: config.uplink.max_connections, max_handshakes: config.uplink.max_handshakes };
+        let uplink = uplink::serve(uplink_listener, uplink::router(ingest, enroll), uplink_tls, limits, handles[0].clone());
         let api = serve_api(api_listener, api::router(app.clone()), api_tls, handles[1].clone());
         let servers = vec![tokio::spawn(ended("uplink", uplink, fatal.clone())), tokio::spawn(ended("api", api, fatal.clone()))];
         for handle in &handles {
@@ -216,17 +226,20 @@ impl Collector {
 }
 
 /// Opens what is on disk and brings memory to where it was.
-async fn open(config: Arc<Config>) -> Result<(App, Arc<Spool>, crate::ledger::Ledger, Progress), StartError> {
+async fn open(config: Arc<Config>) -> Result<(App, Arc<Spool>, Intake, Progress), StartError> {
     let store = Store::open(&config.in_data_dir("collector.db")).await?;
     store.set_assets(&config.assets).await?;
     let lake = Arc::new(Lake::open(lake_options(&config)).await?);
     let (dir, max_bytes) = (config.in_data_dir("journal"), config.journal.max_bytes);
-    let journal = tokio::task::spawn_blocking(move || journal::open(&dir, max_bytes)).await.map_err(replay::ReplayError::from)??;
+    let journal =
+        tokio::task::spawn_blocking(move || journal::open(&dir, max_bytes, clock::now())).await.map_err(replay::ReplayError::from)??;
     let journal = Arc::new(journal);
     let app = App {
         twin: Arc::new(Twin::new(&config)),
         live: Live::new(),
         tally: Tally::default(),
+        auditor: Auditor::default(),
+        alarms: Arc::default(),
         health: Health::default(),
         metrics: metrics::install(),
         started_at: clock::now(),
@@ -235,9 +248,10 @@ async fn open(config: Arc<Config>) -> Result<(App, Arc<Spool>, crate::ledger::Le
         store,
     };
     let progress = Progress::default();
-    let ledger = replay::replay(&app, &journal, &progress).await?;
+    let intake = replay::replay(&app, &journal, &progress).await?;
     app.twin.rebuild(&app.lake, clock::now()).await?;
-    Ok((app, journal, ledger, progress))
+    recount::counts(&app).await?;
+    Ok((app, journal, intake, progress))
 }
 
 /// The files without a server, for commands; the caller holds the lock. `max_rows` lifts the configured limit of an answer.

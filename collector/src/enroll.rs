@@ -20,7 +20,9 @@ use protocol::{GatewayId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    auth, clock, metrics,
+    auth,
+    authority::Authority,
+    clock, metrics,
     pki::{self, Pki, PkiError},
     problem::Problem,
     store::{IssuedCertificate, Store, StoreError},
@@ -33,7 +35,7 @@ const TOKEN_PREFIX: &str = "mrt1.";
 /// What the handler needs.
 #[derive(Clone)]
 pub struct Enroll {
-    pub pki: Arc<Pki>,
+    pub authority: Arc<Authority>,
     pub store: Store,
 }
 
@@ -115,10 +117,11 @@ impl Enroll {
         // Before the token is used up.
         pki::check_csr(&request.csr).map_err(|error| Refusal::BadRequest(error.to_string()))?;
         let gateway = self.store.consume_token(&auth::hash(&request.token), now).await?.map_err(Refusal::BadToken)?;
-        let signed = self.pki.sign_gateway(&request.csr, &gateway, now)?;
+        let pki = self.authority.current();
+        let signed = pki.sign_gateway(&request.csr, &gateway, now)?;
         let issued = IssuedCertificate { serial: signed.serial, gateway: gateway.clone(), issued_at: now, expires_at: signed.expires_at };
         self.store.insert_certificate(&issued).await?;
-        Ok(EnrollAnswer { certificate: signed.pem, ca: self.pki.ca_pem().to_owned(), gateway })
+        Ok(EnrollAnswer { certificate: signed.pem, ca: pki.ca_pem().to_owned(), gateway })
     }
 }
 
@@ -145,8 +148,8 @@ mod tests {
     use crate::store::TokenRefusal;
 
     async fn enroll(dir: &std::path::Path) -> Enroll {
-        let (pki, _) = Pki::open_or_create(dir, clock::now()).expect("made");
-        Enroll { pki: Arc::new(pki), store: Store::in_memory().await.expect("opened") }
+        Pki::open_or_create(dir, clock::now()).expect("made");
+        Enroll { authority: Arc::new(Authority::open(dir).expect("opened")), store: Store::in_memory().await.expect("opened") }
     }
 
     fn body(secret: &str) -> Vec<u8> {
@@ -156,7 +159,7 @@ mod tests {
 
     async fn token(enroll: &Enroll, ttl: Duration) -> Token {
         let gateway = GatewayId::new("press-gw1").expect("valid");
-        let text = create_token(&enroll.store, &enroll.pki, "https://c:8443", &gateway, ttl).await.expect("made");
+        let text = create_token(&enroll.store, &enroll.authority.current(), "https://c:8443", &gateway, ttl).await.expect("made");
         parse_token(&text).expect("a token is what it is read as")
     }
 
@@ -165,7 +168,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("folder");
         let enroll = enroll(dir.path()).await;
         let token = token(&enroll, Duration::from_secs(60)).await;
-        assert_eq!((token.url.as_str(), token.ca_sha256.clone()), ("https://c:8443", enroll.pki.ca_sha256()));
+        assert_eq!((token.url.as_str(), token.ca_sha256.clone()), ("https://c:8443", enroll.authority.current().ca_sha256()));
         let answer = enroll.admit(&body(&token.secret), clock::now()).await.expect("admitted");
         assert_eq!(answer.gateway.as_str(), "press-gw1");
         assert_eq!(enroll.store.gateways().await.expect("listed").len(), 1);

@@ -13,6 +13,7 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use parking_lot::Mutex;
 use protocol::{
     Ack, Batch, BatchAck, GatewayId, Timestamp,
     codec::{self, Limits},
@@ -23,8 +24,10 @@ use crate::{
     app::App,
     clock,
     health::Part,
-    journal::{Incoming, Refusal, Request},
+    intake::Incoming,
+    journal::{Refusal, Request, Waiting},
     metrics::{self, Outcome},
+    pacing::Overload,
     problem::Problem,
     quarantine::Quarantine,
     store::CertificateStanding,
@@ -36,9 +39,6 @@ const CONCURRENT_BATCHES: usize = 32;
 const TURN_PATIENCE: Duration = Duration::from_secs(5);
 const BODY_PATIENCE: Duration = Duration::from_secs(30);
 const JOURNAL_PATIENCE: Duration = Duration::from_secs(30);
-const HOLD_WHEN_BUSY: Duration = Duration::from_secs(1);
-const HOLD_WHEN_BEHIND: Duration = Duration::from_secs(5);
-const HOLD_WHEN_FAILED: Duration = Duration::from_secs(10);
 pub const ACK_TYPE: &str = "application/vnd.millrace.ack";
 
 /// What the handler needs beside the [`App`].
@@ -49,6 +49,7 @@ pub struct Ingest {
     turns: Arc<Semaphore>,
     limits: Limits,
     quarantine: Quarantine,
+    overload: Arc<Mutex<Overload>>,
 }
 
 /// Why a batch was not taken.
@@ -67,11 +68,18 @@ enum Rejection {
     #[error("not a valid batch: {0}")]
     Undecodable(String),
     #[error("held off: {reason}")]
-    HeldOff { reason: &'static str, retry_after: Duration },
+    HeldOff { reason: &'static str },
     #[error(transparent)]
     Store(#[from] crate::store::StoreError),
     #[error("the journal failed")]
     Journal,
+}
+
+impl Rejection {
+    /// It is the collector's state that forbids it, not the batch.
+    fn is_overload(&self) -> bool {
+        matches!(self, Self::HeldOff { .. } | Self::Store(_) | Self::Journal)
+    }
 }
 
 impl Ingest {
@@ -79,7 +87,7 @@ impl Ingest {
         let uplink = &app.config.uplink;
         let limits = limits(uplink);
         let quarantine = Quarantine::new(app.config.in_data_dir("quarantine"), uplink.max_quarantined);
-        Self { app, queue, turns: Arc::new(Semaphore::new(CONCURRENT_BATCHES)), limits, quarantine }
+        Self { app, queue, turns: Arc::new(Semaphore::new(CONCURRENT_BATCHES)), limits, quarantine, overload: Arc::default() }
     }
 }
 
@@ -111,7 +119,16 @@ pub async fn post_batch(State(ingest): State<Ingest>, Extension(peer): Extension
         Err(rejection) => {
             metrics::batch(outcome(&rejection));
             tracing::warn!(gateway = peer.gateway().map(GatewayId::as_str), %rejection, "batch not taken");
-            problem(&rejection).into_response()
+            let problem = problem(&rejection);
+            match rejection.is_overload() {
+                false => problem.into_response(),
+                true => {
+                    // The longer it lasts the longer they stay away, and not all for the same time.
+                    let after = ingest.overload.lock().turned_away(received_at, rand::random());
+                    metrics::retry_after(after.as_secs_f64());
+                    problem.retry_after(after).into_response()
+                }
+            }
         }
     }
 }
@@ -122,7 +139,7 @@ impl Ingest {
         self.check_room()?;
         let turn = tokio::time::timeout(TURN_PATIENCE, self.turns.acquire()).await;
         let Ok(Ok(_turn)) = turn else {
-            return Err(Rejection::HeldOff { reason: "too many batches at a time", retry_after: HOLD_WHEN_BUSY });
+            return Err(Rejection::HeldOff { reason: "too many batches at a time" });
         };
         let bytes = self.read(headers, body).await?;
         let (bytes, batch) = self.decode(&gateway, received_at, bytes).await?;
@@ -130,11 +147,12 @@ impl Ingest {
             return Err(Rejection::WrongName { peer: gateway, named: batch.gateway });
         }
         let (sent_at, status) = (batch.sent_at, batch.status.clone());
-        let ack = self.deliver(Incoming { received_at, bytes: bytes.into(), batch, reply: oneshot::channel().0 }).await?;
-        self.app.twin.apply_status(&gateway, received_at, sent_at, &status);
+        let ack = self.deliver(Incoming { received_at, bytes: bytes.into(), batch }).await?;
+        metrics::held(ack.hold_ms, ack.catch_up_hold_ms);
+        self.app.twin.apply_status(&gateway, received_at, &status);
         self.app.tally.note(&gateway, |tally| {
             tally.last_seen = Some(received_at);
-            tally.skew_us = Some(received_at.micros_since(sent_at));
+            tally.skew.heard(received_at.micros_since(sent_at));
             match ack.ack {
                 Ack::Stored => tally.batches += 1,
                 Ack::Duplicate => tally.duplicate_batches += 1,
@@ -157,7 +175,7 @@ impl Ingest {
     /// Gateways buffer; a collector that is behind lets them.
     fn check_room(&self) -> Result<(), Rejection> {
         if self.app.lake.hot_rows() >= self.app.config.lake.max_hot_rows {
-            return Err(Rejection::HeldOff { reason: "rows wait for the lake", retry_after: HOLD_WHEN_BEHIND });
+            return Err(Rejection::HeldOff { reason: "rows wait for the lake" });
         }
         Ok(())
     }
@@ -199,20 +217,18 @@ impl Ingest {
     }
 
     /// Queues for the journal and waits. If the client goes away meanwhile, the journal does not care: it has all of the batch.
-    async fn deliver(&self, mut incoming: Incoming) -> Result<BatchAck, Rejection> {
+    async fn deliver(&self, incoming: Incoming) -> Result<BatchAck, Rejection> {
         let (reply, answer) = oneshot::channel();
-        incoming.reply = reply;
-        self.queue.try_send(Request::Batch(Box::new(incoming))).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => Rejection::HeldOff { reason: "the journal's queue is full", retry_after: HOLD_WHEN_BUSY },
-            mpsc::error::TrySendError::Closed(_) => {
-                Rejection::HeldOff { reason: "the collector is stopping", retry_after: HOLD_WHEN_FAILED }
-            }
+        metrics::queued(self.queue.max_capacity() - self.queue.capacity());
+        self.queue.try_send(Request::Batch(Box::new(Waiting { incoming, reply }))).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Rejection::HeldOff { reason: "the journal's queue is full" },
+            mpsc::error::TrySendError::Closed(_) => Rejection::HeldOff { reason: "the collector is stopping" },
         })?;
         match tokio::time::timeout(JOURNAL_PATIENCE, answer).await {
             Ok(Ok(Ok(ack))) => Ok(ack),
-            Ok(Ok(Err(Refusal::Full { retry_after }))) => Err(Rejection::HeldOff { reason: "the journal is full", retry_after }),
+            Ok(Ok(Err(Refusal::Full))) => Err(Rejection::HeldOff { reason: "the journal is full" }),
             Ok(Ok(Err(Refusal::Failed)) | Err(_)) => Err(Rejection::Journal),
-            Err(_) => Err(Rejection::HeldOff { reason: "the disk is slow", retry_after: HOLD_WHEN_BEHIND }),
+            Err(_) => Err(Rejection::HeldOff { reason: "the disk is slow" }),
         }
     }
 }
@@ -277,15 +293,12 @@ fn problem(rejection: &Rejection) -> Problem {
         }
         Rejection::Body(reason) => Problem::new(StatusCode::REQUEST_TIMEOUT, "The body did not come", reason.clone()),
         Rejection::Undecodable(reason) => Problem::new(StatusCode::BAD_REQUEST, "The body is no valid batch", reason.clone()),
-        Rejection::HeldOff { reason, retry_after } => {
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Come back later", *reason).retry_after(*retry_after)
-        }
+        Rejection::HeldOff { reason } => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Come back later", *reason),
         Rejection::Store(_) | Rejection::Journal => Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "The collector can't take batches now",
             format!("its {} failed", Part::Journal.as_str()),
-        )
-        .retry_after(HOLD_WHEN_FAILED),
+        ),
     }
 }
 

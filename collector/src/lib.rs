@@ -6,9 +6,12 @@
 //!
 //! Invariant: what was acknowledged to a gateway is stored exactly once, whatever fails when.
 
+pub mod alarms;
 pub mod api;
 pub mod app;
+pub mod audit;
 pub mod auth;
+pub mod authority;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -16,16 +19,19 @@ pub mod dashboard;
 pub mod enroll;
 pub mod health;
 pub mod ingest;
+pub mod intake;
 pub mod journal;
 pub mod kpi;
 pub mod ledger;
 pub mod live;
 pub mod lock;
 pub mod metrics;
+pub mod pacing;
 pub mod pipeline;
 pub mod pki;
 pub mod problem;
 pub mod quarantine;
+pub mod recount;
 pub mod replay;
 pub mod store;
 pub mod tally;
@@ -33,3 +39,4 @@ pub mod twin;
 pub mod upkeep;
 pub mod uplink;
 pub mod utc;
+pub mod watch;

@@ -12,7 +12,7 @@ use std::sync::{
 use protocol::{GatewayId, StampedRecord};
 use tokio::sync::broadcast;
 
-use crate::twin::{AssetView, GatewayView};
+use crate::twin::{AlarmView, AssetView, GatewayView};
 
 /// Events that a subscriber may lag behind before it loses the oldest.
 pub const QUEUE_EVENTS: usize = 256;
@@ -29,6 +29,8 @@ pub enum LiveEvent {
     Assets(Vec<AssetView>),
     /// All gateways, every two seconds.
     Gateways(Vec<GatewayView>),
+    /// Alarms of gateways that were raised or cleared.
+    Alarms(Vec<AlarmView>),
     /// So many records were too many to go out live; they are in the history.
     Skipped(u64),
 }

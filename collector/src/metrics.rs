@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
+use crate::pacing::Fill;
+
 /// Where a batch ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -69,6 +71,16 @@ fn describe() {
     metrics::describe_counter!("millrace_collector_commits_total", "Commits to the lake, by outcome.");
     metrics::describe_gauge!("millrace_collector_hot_rows", "Rows in memory that the lake's files don't hold yet.");
     metrics::describe_gauge!("millrace_collector_journal_entries", "Batches in the journal.");
+    metrics::describe_gauge!("millrace_collector_catching_up_gateways", "Gateways that have sent of a backlog within the last minute.");
+    metrics::describe_gauge!("millrace_collector_fill_ratio", "How full the places are that rows wait in, of 1.");
+    metrics::describe_counter!("millrace_collector_hold_seconds_total", "Time that gateways were asked to hold all batches.");
+    metrics::describe_histogram!("millrace_collector_catch_up_hold_seconds", "Time that gateways were asked to hold batches of a backlog.");
+    metrics::describe_gauge!("millrace_collector_handshakes", "TLS handshakes of gateways under way.");
+    metrics::describe_gauge!("millrace_collector_queued_batches", "Batches that wait for the journal.");
+    metrics::describe_histogram!("millrace_collector_retry_after_seconds", "Time that gateways were told to stay away.");
+    metrics::describe_gauge!("millrace_collector_alarms", "Alarms of gateways that stand, by kind.");
+    metrics::describe_gauge!("millrace_collector_max_skew_seconds", "The largest difference of a gateway's clock.");
+    metrics::describe_gauge!("millrace_collector_audit_readings", "Readings of all gateways by what became of them.");
     metrics::describe_gauge!("millrace_collector_journal_bytes", metrics::Unit::Bytes, "Size of the journal on disk.");
 }
 
@@ -86,8 +98,51 @@ pub fn enrollment(outcome: &'static str) {
     metrics::counter!("millrace_collector_enrollments_total", "outcome" => outcome).increment(1);
 }
 
-pub fn journal_corrupt() {
-    metrics::counter!("millrace_collector_journal_corrupt_total").increment(1);
+pub fn journal_corrupt(entries: u64) {
+    metrics::counter!("millrace_collector_journal_corrupt_total").increment(entries);
+}
+
+/// How fast backlogs may come.
+pub fn pace(catching_up: usize, fill: Fill) {
+    metrics::gauge!("millrace_collector_catching_up_gateways").set(catching_up as f64);
+    metrics::gauge!("millrace_collector_fill_ratio", "of" => "memory").set(fill.lake);
+    metrics::gauge!("millrace_collector_fill_ratio", "of" => "journal").set(fill.journal);
+}
+
+/// What an acknowledgement asked for.
+pub fn held(hold_ms: u32, catch_up_hold_ms: u32) {
+    metrics::counter!("millrace_collector_hold_seconds_total", "of" => "all").increment(u64::from(hold_ms.div_ceil(1_000)));
+    metrics::histogram!("millrace_collector_catch_up_hold_seconds").record(f64::from(catch_up_hold_ms) / 1e3);
+}
+
+/// TLS handshakes under way.
+pub fn handshakes(running: usize) {
+    metrics::gauge!("millrace_collector_handshakes").set(running as f64);
+}
+
+/// Batches that are read, decoded or wait for the journal.
+pub fn queued(batches: usize) {
+    metrics::gauge!("millrace_collector_queued_batches").set(batches as f64);
+}
+
+pub fn retry_after(seconds: f64) {
+    metrics::histogram!("millrace_collector_retry_after_seconds").record(seconds);
+}
+
+pub fn alarms(kind: &'static str, standing: usize) {
+    metrics::gauge!("millrace_collector_alarms", "kind" => kind).set(standing as f64);
+}
+
+/// The worst skew of all gateways.
+pub fn skew(seconds: f64) {
+    metrics::gauge!("millrace_collector_max_skew_seconds").set(seconds);
+}
+
+/// Readings of all gateways by what became of them.
+pub fn audit(stored: u64, lost: u64, twice: u64, unaccounted: u64) {
+    for (of, readings) in [("stored", stored), ("lost", lost), ("twice", twice), ("unaccounted", unaccounted)] {
+        metrics::gauge!("millrace_collector_audit_readings", "of" => of).set(readings as f64);
+    }
 }
 
 pub fn connection_refused() {

@@ -5,11 +5,11 @@
 //!
 //! Invariant: the journal lets an entry go only after a commit that began when all its rows were hot. If the lake fails, the journal keeps.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use lake::StoredRow;
 use parking_lot::Mutex;
-use protocol::{GatewayId, Record, StampedRecord, StreamId};
+use protocol::{GatewayId, StampedRecord};
 use spool::Spool;
 use tokio::{
     sync::{Notify, mpsc, oneshot},
@@ -20,34 +20,50 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     app::App,
     health::Part,
-    journal::{Applied, Entry},
+    intake::{Entry, LANE, Place},
+    journal::{self, Applied, entry::FreshRow},
+    ledger::Step,
     live::LiveEvent,
     metrics,
+    store::LedgerChanges,
 };
 
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_secs(60);
 
-/// How far entries have been applied; shared by the two tasks.
+/// How far entries have been applied; shared by the two tasks and the journal's thread.
 #[derive(Clone, Default)]
 pub struct Progress {
     inner: Arc<Mutex<Reached>>,
     rows_wait: Arc<Notify>,
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 struct Reached {
-    /// All journal entries up to here are in hot rows or files.
-    journal_seq: u64,
-    /// Marks that have moved since the last commit.
-    streams: HashMap<(GatewayId, StreamId), u64>,
+    /// All journal entries up to here are in hot rows or files, by generation of the journal.
+    places: BTreeMap<u64, u64>,
+    /// What has moved since the last commit.
+    changes: LedgerChanges,
 }
 
 impl Progress {
-    fn reached(&self, journal_seq: u64, gateway: GatewayId, stream: StreamId, through: u64) {
+    fn reached(&self, place: Place, gateway: &GatewayId, step: &Step) {
         let mut reached = self.inner.lock();
-        reached.journal_seq = journal_seq;
-        reached.streams.insert((gateway, stream), through);
+        let seq = reached.places.entry(place.ordinal).or_default();
+        *seq = place.seq.max(*seq);
+        reached.changes.marks.insert((gateway.clone(), step.stream), step.mark);
+        for (stream, mark) in &step.gone {
+            reached.changes.marks.insert((gateway.clone(), *stream), *mark);
+        }
+        reached.changes.links.insert((gateway.clone(), step.stream.generation()), step.link);
+    }
+
+    /// The gateway held something acknowledged that was not here.
+    pub fn missed(&self, gateway: &GatewayId) {
+        let mut reached = self.inner.lock();
+        if !reached.changes.missed.contains(gateway) {
+            reached.changes.missed.push(gateway.clone());
+        }
     }
 }
 
@@ -56,55 +72,50 @@ pub async fn apply(app: App, progress: Progress, mut entries: mpsc::Receiver<App
     while let Some(applied) = entries.recv().await {
         match applied {
             Applied::Ping(reply) => _ = reply.send(()),
-            Applied::Batch(entry) => apply_entry(&app, &progress, *entry),
+            Applied::Batch(entry, reply, ack) => {
+                apply_entry(&app, &progress, *entry);
+                // Who has gone away asks again and is told that it is a duplicate.
+                let _ = reply.send(Ok(ack));
+            }
         }
     }
 }
 
 /// One entry: hot rows first, so that whoever hears of it can also ask for it.
 pub fn apply_entry(app: &App, progress: &Progress, entry: Entry) {
-    let Entry { journal_seq, gateway, stream, received_at, through, records, reply } = entry;
-    let rows = records.len();
-    let readings = readings(&records);
-    app.lake.push(rows_of(&gateway, stream, received_at, &records));
-    app.twin.apply(&gateway, received_at, &records);
-    metrics::stored(rows as u64, readings);
+    push(app, &entry);
+    let readings = entry.counts().stored;
+    let Entry { place, gateway, received_at, step, rows, fences: _ } = entry;
+    let rows: Vec<StampedRecord> = rows.into_iter().map(|row| StampedRecord { seq: row.seq, record: row.record }).collect();
+    app.twin.apply(&gateway, received_at, &rows);
+    metrics::stored(rows.len() as u64, readings);
     app.tally.note(&gateway, |tally| tally.readings_stored += readings);
-    app.live.publish(LiveEvent::Records { gateway: gateway.clone(), records });
-    progress.reached(journal_seq, gateway, stream, through);
+    progress.reached(place, &gateway, &step);
+    app.live.publish(LiveEvent::Records { gateway, records: rows });
     if app.lake.hot_rows() >= app.config.lake.commit_rows {
         progress.rows_wait.notify_one();
     }
-    if let Some((reply, ack)) = reply {
-        // Who has gone away asks again and is told that it is a duplicate.
-        let _ = reply.send(Ok(ack));
-    }
-}
-
-fn rows_of(gateway: &GatewayId, stream: StreamId, ingested_at: protocol::Timestamp, records: &[StampedRecord]) -> Vec<StoredRow> {
-    let row = |stamped: &StampedRecord| StoredRow {
-        gateway: gateway.clone(),
-        stream,
-        seq: stamped.seq,
-        ingested_at,
-        record: stamped.record.clone(),
-    };
-    records.iter().map(row).collect()
-}
-
-fn readings(records: &[StampedRecord]) -> u64 {
-    let count = |stamped: &StampedRecord| match &stamped.record {
-        Record::Window(summary) => summary.count,
-        _ => 0,
-    };
-    records.iter().map(count).sum()
 }
 
 /// An entry that was acknowledged before this start: hot rows only. The twin is rebuilt from the lake afterwards.
 pub fn replay_entry(app: &App, progress: &Progress, entry: Entry) {
-    let Entry { journal_seq, gateway, stream, received_at, through, records, reply: _ } = entry;
-    app.lake.push(rows_of(&gateway, stream, received_at, &records));
-    progress.reached(journal_seq, gateway, stream, through);
+    push(app, &entry);
+    progress.reached(entry.place, &entry.gateway, &entry.step);
+}
+
+fn push(app: &App, entry: &Entry) {
+    let row = |row: &FreshRow| StoredRow {
+        gateway: entry.gateway.clone(),
+        stream: row.stream,
+        seq: row.seq,
+        ingested_at: entry.received_at,
+        stamp: row.stamp,
+        record: row.record.clone(),
+    };
+    app.lake.push(entry.rows.iter().map(row).collect());
+    for (stream, through) in &entry.fences {
+        app.lake.fence(&entry.gateway, *stream, *through);
+    }
 }
 
 /// What a commit needs.
@@ -162,13 +173,15 @@ impl Committer {
         let began = Instant::now();
         let done = commit(&self.app, &self.journal, &self.progress).await;
         metrics::commit(began.elapsed(), done.is_ok());
-        metrics::levels(self.app.lake.hot_rows(), self.journal.len(), self.journal.bytes_on_disk());
+        metrics::levels(self.app.lake.hot_rows(), journal::entries(&self.journal), self.journal.room().used);
         match done {
             Ok(()) => {
                 tracing::debug!(rows, took = ?began.elapsed(), "committed");
                 self.app.health.recovered(Part::Lake);
-                // If it was full, it has room now; any other failure of it ends the process.
-                self.app.health.recovered(Part::Journal);
+                if self.journal.room().level != spool::Level::Full {
+                    // If it was full, it has room now; another failure of it shows again with the next batch.
+                    self.app.health.recovered(Part::Journal);
+                }
                 true
             }
             Err(error) => {
@@ -202,10 +215,11 @@ pub async fn commit(app: &App, journal: &Arc<Spool>, progress: &Progress) -> Res
     let done = commit_through(app, journal, &taken).await;
     if done.is_err() {
         let mut current = progress.inner.lock();
-        current.journal_seq = current.journal_seq.max(taken.journal_seq);
-        for (stream, through) in taken.streams {
-            current.streams.entry(stream).or_insert(through);
+        for (ordinal, seq) in taken.places {
+            let held = current.places.entry(ordinal).or_default();
+            *held = seq.max(*held);
         }
+        current.changes.put_back(taken.changes);
     }
     done
 }
@@ -213,13 +227,13 @@ pub async fn commit(app: &App, journal: &Arc<Spool>, progress: &Progress) -> Res
 async fn commit_through(app: &App, journal: &Arc<Spool>, reached: &Reached) -> Result<(), CommitError> {
     app.lake.commit().await?;
     // Before the journal lets go: rows alone don't tell how far a stream is, as an entry may hold none.
-    let streams: Vec<_> = reached.streams.iter().map(|((gateway, stream), through)| (gateway.clone(), *stream, *through)).collect();
-    if !streams.is_empty() {
-        app.store.set_streams(&streams).await?;
+    if !reached.changes.is_empty() {
+        app.store.write_ledger(&reached.changes).await?;
     }
-    let (journal, through) = (Arc::clone(journal), reached.journal_seq);
-    if through > 0 {
-        tokio::task::spawn_blocking(move || journal.acknowledge(through)).await??;
+    let (journal, places) = (Arc::clone(journal), reached.places.clone());
+    if !places.is_empty() {
+        let let_go = move || places.into_iter().try_for_each(|(ordinal, through)| journal.acknowledge(ordinal, LANE, through).map(drop));
+        tokio::task::spawn_blocking(let_go).await??;
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The collector's own certificate authority: it vouches for this server to gateways, and for gateways to this server.
 //!
-//! Files in `data_dir/pki`: `ca.crt`, `ca.key` (0600, written whole or not at all). The server's certificate is made anew, in memory, at
+//! Files in `data_dir/pki`: `ca.crt`, `ca.key` (0600, written whole or not at all). The first certificate in `ca.crt` is the one that `ca.key`
+//! signs with; more may follow, of authorities whose gateways are let in as well (the one before, while gateways change over). The server's certificate is made anew, in memory, at
 //! each start and every day after: no key of it lies on disk and a changed name needs no ceremony. Gateways trust the CA, not the leaf.
 //!
 //! Invariant: nothing is signed but a server's own key and a CSR that proved its key; what a CSR asks for beyond its key is ignored.
@@ -32,7 +33,8 @@ const ORGANISATION: &str = "Millrace";
 /// The open certificate authority.
 pub struct Pki {
     ca_pem: String,
-    ca_der: CertificateDer<'static>,
+    /// All in `ca.crt`; the first is ours.
+    trusted: Vec<CertificateDer<'static>>,
     issuer: Issuer<'static, KeyPair>,
 }
 
@@ -101,24 +103,35 @@ impl Pki {
         let (ca_pem, key_pem) = (read(&certificate)?, read(&key)?);
         let invalid = |path: &Path, reason: &dyn std::fmt::Display| PkiError::Invalid { path: path.into(), reason: reason.to_string() };
         let pair = KeyPair::from_pem(&key_pem).map_err(|error| invalid(&key, &error))?;
-        let ca_der = CertificateDer::from_pem_slice(ca_pem.as_bytes()).map_err(|error| invalid(&certificate, &error))?;
-        let issuer = Issuer::from_ca_cert_der(&ca_der, pair).map_err(|error| invalid(&certificate, &error))?;
-        Ok(Self { ca_pem, ca_der, issuer })
+        let trusted: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(ca_pem.as_bytes()).collect();
+        let trusted = trusted.map_err(|error| invalid(&certificate, &error))?;
+        let own = trusted.first().ok_or_else(|| invalid(&certificate, &"it holds none"))?;
+        let (_, parsed) = x509_parser::parse_x509_certificate(own).map_err(|error| invalid(&certificate, &error))?;
+        if *parsed.public_key().subject_public_key.data != *pair.public_key_raw() {
+            return Err(invalid(&key, &"it is not the key of the first certificate in ca.crt"));
+        }
+        let issuer = Issuer::from_ca_cert_der(own, pair).map_err(|error| invalid(&certificate, &error))?;
+        Ok(Self { ca_pem, trusted, issuer })
     }
 
-    /// The CA's certificate.
+    /// All certificates in `ca.crt`, ours first.
     pub fn ca_pem(&self) -> &str {
         &self.ca_pem
     }
 
     /// The CA's certificate.
     pub fn ca_der(&self) -> &CertificateDer<'static> {
-        &self.ca_der
+        &self.trusted[0]
+    }
+
+    /// Authorities whose gateways are let in; ours is the first.
+    pub fn trusted(&self) -> &[CertificateDer<'static>] {
+        &self.trusted
     }
 
     /// Hex SHA-256 of the CA's certificate (DER): how a gateway knows it at its first contact.
     pub fn ca_sha256(&self) -> String {
-        hex::encode(Sha256::digest(&self.ca_der))
+        hex::encode(Sha256::digest(self.ca_der()))
     }
 
     /// A new server certificate for `names` (host names and IP addresses) and this machine.
@@ -143,7 +156,7 @@ impl Pki {
         let leaf = params.signed_by(&pair, &self.issuer)?;
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(pair.serialize_der()));
         // The CA goes along: an enrolling gateway finds it in the chain by its fingerprint.
-        Ok(ServerIdentity { chain: vec![leaf.der().clone(), self.ca_der.clone()], key })
+        Ok(ServerIdentity { chain: vec![leaf.der().clone(), self.ca_der().clone()], key })
     }
 
     /// Signs the key of a CSR (PEM) as `gateway`.

@@ -22,8 +22,37 @@ pub struct GatewayTally {
     pub readings_stored: u64,
     /// Last batch or heartbeat.
     pub last_seen: Option<Timestamp>,
-    /// The collector's clock minus the gateway's at the last batch, the way of the batch included.
-    pub skew_us: Option<i64>,
+    /// The collector's clock minus the gateway's, the way of the batch included.
+    pub skew: Skew,
+    /// The run that now writes goes on from a checkpoint that another run had gone on from, since then.
+    pub forked_since: Option<Timestamp>,
+    /// Generations that the ledger knows.
+    pub generations: usize,
+}
+
+/// Batches that a skew is the median of: one that was long on its way is none of the clock's.
+const SKEWS: usize = 7;
+
+/// The last few differences of two clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Skew {
+    last: [i64; SKEWS],
+    heard: usize,
+}
+
+impl Skew {
+    pub fn heard(&mut self, skew_us: i64) {
+        self.last[self.heard % SKEWS] = skew_us;
+        // Where the next one goes, and whether all are filled, is all that is asked of it.
+        self.heard = if self.heard + 1 >= 2 * SKEWS { SKEWS } else { self.heard + 1 };
+    }
+
+    /// The median, in microseconds; `None` before the first batch.
+    pub fn median_us(&self) -> Option<i64> {
+        let mut known = self.last[..self.heard.min(SKEWS)].to_vec();
+        known.sort_unstable();
+        known.get(known.len() / 2).copied()
+    }
 }
 
 /// Shared by the ingest and the API; clones are the same tally.
@@ -46,5 +75,25 @@ impl Tally {
     /// Changes the counts of one gateway.
     pub fn note(&self, gateway: &GatewayId, change: impl FnOnce(&mut GatewayTally)) {
         change(self.gateways.write().entry(gateway.clone()).or_default());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_skew_is_the_median_of_the_last_few_so_that_one_slow_batch_is_none() {
+        let mut skew = Skew::default();
+        assert_eq!(skew.median_us(), None);
+        for _ in 0..50 {
+            skew.heard(20);
+        }
+        skew.heard(9_000_000);
+        assert_eq!(skew.median_us(), Some(20));
+        for _ in 0..SKEWS {
+            skew.heard(7_000_000);
+        }
+        assert_eq!(skew.median_us(), Some(7_000_000), "a clock that jumped is seen after a few");
     }
 }

@@ -3,9 +3,9 @@
 //! Beside the way of the data. Invariant: the watchdog is fed only if a ping has come through the journal's queue and the pipeline, so that
 //! "alive" means that batches flow.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use axum_server::tls_rustls::RustlsConfig;
+use futures::FutureExt as _;
 use tokio::{
     sync::mpsc,
     task::JoinHandle,
@@ -13,20 +13,24 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{api, app::App, clock, health::Part, journal::Request, pipeline, pki::Pki, uplink};
+use crate::{
+    api,
+    app::App,
+    authority::{Served, Watch},
+    clock,
+    health::Part,
+    journal::Request,
+    pipeline, recount, watch,
+};
 
 const METRICS_EVERY: Duration = Duration::from_secs(5);
 const SEEN_EVERY: Duration = Duration::from_secs(60);
+const ALARMS_EVERY: Duration = Duration::from_secs(2);
+const VERIFY_EVERY: Duration = Duration::from_secs(300);
 const CERTIFICATE_EVERY: Duration = Duration::from_secs(86_400);
 
 /// Starts the tasks; they end with `stop`.
-pub fn spawn(
-    app: &App,
-    pki: &Arc<Pki>,
-    tls: &RustlsConfig,
-    queue: &mpsc::Sender<Request>,
-    stop: &CancellationToken,
-) -> Vec<JoinHandle<()>> {
+pub fn spawn(app: &App, served: Served, queue: &mpsc::Sender<Request>, stop: &CancellationToken) -> Vec<JoinHandle<()>> {
     let mut tasks = vec![
         every(METRICS_EVERY, stop, {
             let metrics = app.metrics.clone();
@@ -40,10 +44,22 @@ pub fn spawn(
             move || write_seen(app.clone())
         }),
         every(CERTIFICATE_EVERY, stop, {
-            let (app, pki, tls) = (app.clone(), Arc::clone(pki), tls.clone());
-            move || renew(app.clone(), Arc::clone(&pki), tls.clone())
+            let (config, served) = (app.config.clone(), served.clone());
+            move || {
+                let (config, served) = (config.clone(), served.clone());
+                async move { served.renew(&config) }
+            }
         }),
+        tokio::spawn(stop.clone().run_until_cancelled_owned(Watch::new(app.config.clone(), served).run()).map(drop)),
     ];
+    tasks.push(every(ALARMS_EVERY, stop, {
+        let app = app.clone();
+        move || look_at_gateways(app.clone())
+    }));
+    tasks.push(every(VERIFY_EVERY, stop, {
+        let app = app.clone();
+        move || verify(app.clone())
+    }));
     tasks.push(tokio::spawn(api::run_feed(app.clone(), stop.clone())));
     if let Some(patience) = sd_notify::watchdog_enabled() {
         let queue = queue.clone();
@@ -83,7 +99,7 @@ async fn feed_watchdog(queue: mpsc::Sender<Request>, patience: Duration) {
 /// Writes down when gateways were last seen; also done once more at a stop.
 pub async fn write_seen(app: App) {
     for (gateway, tally) in app.tally.all() {
-        let (Some(at), Some(skew_us)) = (tally.last_seen, tally.skew_us) else { continue };
+        let (Some(at), Some(skew_us)) = (tally.last_seen, tally.skew.median_us()) else { continue };
         if let Err(error) = app.store.gateway_seen(&gateway, at, skew_us).await {
             app.health.failed(Part::Store, error.to_string());
             return tracing::error!(%error, "cannot write down when gateways were seen");
@@ -92,10 +108,14 @@ pub async fn write_seen(app: App) {
     app.health.recovered(Part::Store);
 }
 
-async fn renew(app: App, pki: Arc<Pki>, tls: RustlsConfig) {
-    match uplink::tls(&pki, &app.config.uplink, clock::now()) {
-        Ok(config) => tls.reload_from_config(config),
-        // The one in use is good for months.
-        Err(error) => tracing::error!(%error, "cannot renew the server's certificate"),
+async fn look_at_gateways(app: App) {
+    if let Err(error) = watch::look(&app, clock::now()).await {
+        tracing::warn!(%error, "alarms of gateways stay as they were");
+    }
+}
+
+async fn verify(app: App) {
+    if let Err(error) = recount::verify(&app, clock::now()).await {
+        tracing::warn!(%error, "could not look for what is stored twice");
     }
 }

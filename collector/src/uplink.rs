@@ -41,6 +41,8 @@ use crate::{
 
 const CONCURRENT_ENROLLMENTS: usize = 8;
 const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a connection waits for its handshake to begin.
+const TURN_PATIENCE: Duration = Duration::from_secs(20);
 const HEADER_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Why the server can't be set up.
@@ -83,7 +85,9 @@ pub fn tls(pki: &Pki, uplink: &UplinkConfig, now: Timestamp) -> Result<Arc<Serve
     names.extend(uplink.names.iter().cloned());
     let identity = pki.server_identity(&names, now)?;
     let mut roots = RootCertStore::empty();
-    roots.add(pki.ca_der().clone())?;
+    for authority in pki.trusted() {
+        roots.add(authority.clone())?;
+    }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).allow_unauthenticated().build()?;
     let mut config = ServerConfig::builder_with_provider(provider)
@@ -115,12 +119,14 @@ pub async fn serve(
     listener: TcpListener,
     router: Router,
     tls: RustlsConfig,
-    max_connections: usize,
+    limits: Limits,
     handle: Handle<std::net::SocketAddr>,
 ) -> io::Result<()> {
     let acceptor = PeerAcceptor {
         inner: RustlsAcceptor::new(tls).handshake_timeout(HANDSHAKE_PATIENCE),
-        slots: Arc::new(Semaphore::new(max_connections)),
+        slots: Arc::new(Semaphore::new(limits.max_connections)),
+        handshakes: Arc::new(Semaphore::new(limits.max_handshakes)),
+        max_handshakes: limits.max_handshakes,
     };
     let mut server = axum_server::from_tcp(listener)?.acceptor(acceptor).handle(handle).http1_only();
     // A connection that asks nothing gives its slot back.
@@ -133,6 +139,16 @@ pub async fn serve(
 struct PeerAcceptor {
     inner: RustlsAcceptor,
     slots: Arc<Semaphore>,
+    /// A handshake costs a millisecond or two of work: a fleet that comes back waits here, in order, and nothing else waits for it.
+    handshakes: Arc<Semaphore>,
+    max_handshakes: usize,
+}
+
+/// Bounds of the server.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    pub max_connections: usize,
+    pub max_handshakes: usize,
 }
 
 impl<I, S> Accept<I, S> for PeerAcceptor
@@ -145,13 +161,21 @@ where
     type Future = BoxFuture<'static, io::Result<(Self::Stream, Self::Service)>>;
 
     fn accept(&self, stream: I, service: S) -> Self::Future {
-        let (inner, slots) = (self.inner.clone(), Arc::clone(&self.slots));
+        let (inner, slots, handshakes) = (self.inner.clone(), Arc::clone(&self.slots), Arc::clone(&self.handshakes));
+        let max_handshakes = self.max_handshakes;
         Box::pin(async move {
             let Ok(slot) = slots.try_acquire_owned() else {
                 metrics::connection_refused();
                 return Err(io::Error::other("too many connections"));
             };
+            let turn = tokio::time::timeout(TURN_PATIENCE, handshakes.acquire()).await;
+            let Ok(Ok(turn)) = turn else {
+                metrics::connection_refused();
+                return Err(io::Error::other("too many handshakes"));
+            };
+            metrics::handshakes(max_handshakes.saturating_sub(handshakes.available_permits()));
             let (stream, service) = inner.accept(stream, service).await?;
+            drop(turn);
             let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
             let identity = certificate.and_then(pki::peer_of).map(Arc::new);
             Ok((stream, Extension(Peer { identity, _slot: Arc::new(slot) }).layer(service)))

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::{Json, extract::State};
-use protocol::GatewayId;
+use protocol::{GatewayId, HeldStream};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -17,7 +17,7 @@ use crate::{
     app::App,
     store::{GatewayRow, StoreError},
     tally::GatewayTally,
-    twin::{GatewayState, GatewayView, Moment, SourceView, is_online},
+    twin::{AlarmView, AuditView, GatewayState, GatewayView, GenerationView, Moment, SourceView, is_online},
 };
 
 /// All gateways: there are hundreds at most, so there is one page.
@@ -48,12 +48,31 @@ pub async fn views(app: &App) -> Result<Vec<GatewayView>, StoreError> {
     }
     all.extend(states.into_iter().map(|(id, state)| (id, (None, state))));
     let moment = moment(app);
-    Ok(all.into_iter().map(|(id, (row, state))| view(&id, row.as_ref(), state, app.tally.of(&id), moment)).collect())
+    let (audits, alarms) = (app.auditor.audits(moment.now), app.alarms.lock().clone());
+    let known = |id: &GatewayId| Known {
+        tally: app.tally.of(id),
+        alarms: alarms.of(id).iter().map(AlarmView::of).collect(),
+        audit: audits.get(id).map(|audit| AuditView::of(id, audit)),
+    };
+    Ok(all.into_iter().map(|(id, (row, state))| view(&id, row.as_ref(), state, known(&id), moment)).collect())
 }
 
-fn view(id: &GatewayId, row: Option<&GatewayRow>, state: GatewayState, tally: GatewayTally, moment: Moment) -> GatewayView {
+/// What others know of a gateway.
+struct Known {
+    tally: GatewayTally,
+    alarms: Vec<AlarmView>,
+    audit: Option<AuditView>,
+}
+
+fn generation(held: &HeldStream) -> GenerationView {
+    let lane = if held.stream.lane() == protocol::URGENT { "urgent" } else { "data" };
+    GenerationView { generation: format!("{:016x}", held.stream.generation()), lane, first: held.first, acked: held.acked, next: held.next }
+}
+
+fn view(id: &GatewayId, row: Option<&GatewayRow>, state: GatewayState, known: Known, moment: Moment) -> GatewayView {
+    let Known { tally, alarms, audit } = known;
     let last_seen = state.last_seen.max(row.and_then(|r| r.last_seen));
-    let skew_us = state.skew_us.or_else(|| row.and_then(|r| r.skew_us));
+    let skew_us = tally.skew.median_us().or_else(|| row.and_then(|r| r.skew_us));
     let status = state.status.as_ref();
     GatewayView {
         gateway: id.to_string(),
@@ -66,8 +85,12 @@ fn view(id: &GatewayId, row: Option<&GatewayRow>, state: GatewayState, tally: Ga
         started_at: status.map(|s| s.started_at.into()),
         backlog_entries: status.map(|s| s.backlog_entries),
         spool_bytes: status.map(|s| s.spool_bytes),
+        spool_max_bytes: status.map(|s| s.spool_max_bytes),
+        written_today_bytes: status.map(|s| s.written_today_bytes),
+        durable: status.map(|s| s.durable),
         oldest_unsent_age_s: status.map(|s| s.oldest_unsent_age_ms as f64 / 1e3),
         skew_s: skew_us.map(|us| us as f64 / 1e6),
+        skew_us,
         time_quality: status.map(|s| s.time_quality.as_str()),
         readings_total: status.map(|s| s.readings_total),
         readings_stored: state.readings_stored,
@@ -76,6 +99,10 @@ fn view(id: &GatewayId, row: Option<&GatewayRow>, state: GatewayState, tally: Ga
         duplicates_total: status.map(|s| s.duplicates_total),
         duplicate_batches: tally.duplicate_batches,
         batches: tally.batches,
+        generations: status.map_or_else(Vec::new, |s| s.streams.iter().map(generation).collect()),
+        known_generations: tally.generations,
+        alarms,
+        audit,
         sources: status.map_or_else(Vec::new, |s| {
             s.sources
                 .iter()

@@ -136,6 +136,7 @@ complete!(A B);
 complete!(A B C);
 complete!(A B C D);
 complete!(A B C D E);
+complete!(A B C D E F);
 
 /// RFC 3339; a `+` that arrived as a space is taken for what was meant.
 pub fn time(text: &str) -> Result<Timestamp, String> {

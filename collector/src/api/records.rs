@@ -14,7 +14,12 @@ use super::{
     params::{Params, parsed},
     problem::{Problem, Problems},
 };
-use crate::{app::App, clock, twin::AnomalyView, utc::Utc};
+use crate::{
+    app::App,
+    clock, recount,
+    twin::{AnomalyView, AuditView},
+    utc::Utc,
+};
 
 const DAY_US: i64 = 86_400_000_000;
 const MAX_PERIOD_US: i64 = 400 * DAY_US;
@@ -55,6 +60,8 @@ pub struct LossPage {
     items: Vec<LossItem>,
     /// Of the whole period, by reason.
     totals: BTreeMap<String, u64>,
+    /// Of each gateway (or the one that was asked for), ever: whether its books balance.
+    audit: Vec<AuditView>,
     next: Option<String>,
 }
 
@@ -74,13 +81,14 @@ pub struct LossItem {
 
 /// List losses
 ///
-/// Newest first. What gateways (and the collector) dropped for good, and why.
+/// Newest first. What gateways (and the collector) dropped for good, and why; and whether each gateway's books balance.
 #[utoipa::path(get, path = "/api/v1/losses", tag = "history",
     params(("gateway" = Option<String>, Query, description = "Its id"),
            ("asset" = Option<String>, Query, description = "`site/area/line/machine`"),
            ("from" = Option<String>, Query, description = "RFC 3339; 24 hours before `to` if not given"),
            ("to" = Option<String>, Query, description = "RFC 3339, exclusive; now if not given"),
            ("limit" = Option<usize>, Query, description = "1 to 1000, 100 if not given"),
+           ("verify" = Option<bool>, Query, description = "Look through all rows now for what is stored twice; else every five minutes"),
            ("cursor" = Option<String>, Query, description = "`next` of the page before")),
     responses((status = 200, body = LossPage), Problems))]
 pub async fn losses(State(app): State<App>, _: Viewer, mut params: Params) -> Result<Json<LossPage>, Problem> {
@@ -89,7 +97,14 @@ pub async fn losses(State(app): State<App>, _: Viewer, mut params: Params) -> Re
     let period = params.period(clock::now().plus_micros(60_000_000), DAY_US, MAX_PERIOD_US);
     let limit = params.limit(100, 1_000);
     let cursor = params.optional("cursor", Cursor::parse);
-    let (gateway, asset, period, limit, cursor) = params.finish((gateway, asset, period, limit, cursor))?;
+    let verify = params.optional("verify", |text| text.parse::<bool>().map_err(|_| "write true or false".to_owned()));
+    let (gateway, asset, period, limit, cursor, verify) = params.finish((gateway, asset, period, limit, cursor, verify))?;
+    if verify == Some(true) {
+        recount::verify(&app, clock::now()).await?;
+    }
+    let audits = app.auditor.audits(clock::now());
+    let audit = audits.iter().filter(|(id, _)| gateway.as_ref().is_none_or(|asked| asked == *id));
+    let audit = audit.map(|(id, audit)| AuditView::of(id, audit)).collect();
     let (to, skip) = cursor.map_or((period.to, 0), Cursor::parts);
     let range = TimeRange { to, ..period };
     let totals = loss_totals(&app, gateway.as_ref(), asset.as_ref(), range).await?;
@@ -110,7 +125,7 @@ pub async fn losses(State(app): State<App>, _: Viewer, mut params: Params) -> Re
             detail: Some(loss.detail.clone()).filter(|d| !d.is_empty()),
         }
     });
-    Ok(Json(LossPage { items: items.collect(), totals, next }))
+    Ok(Json(LossPage { items: items.collect(), totals, audit, next }))
 }
 
 /// Of all of the period, not of a page alone.

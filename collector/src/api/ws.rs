@@ -219,8 +219,11 @@ fn messages(event: &LiveEvent, wanted: &Subscribe) -> Vec<(&'static str, Value)>
         LiveEvent::Gateways(gateways) if wanted.wants(Channel::Events) => {
             chunked(&mut out, "Events", "gateways", gateways.iter().map(|g| json!(g)).collect());
         }
+        LiveEvent::Alarms(alarms) if wanted.wants(Channel::Alerts) => {
+            chunked(&mut out, "Alerts", "alarms", alarms.iter().map(|alarm| json!(alarm)).collect());
+        }
         LiveEvent::Skipped(dropped) => out.push(("Lagged", json!({ "dropped": dropped }))),
-        LiveEvent::Assets(_) | LiveEvent::Gateways(_) => {}
+        LiveEvent::Assets(_) | LiveEvent::Gateways(_) | LiveEvent::Alarms(_) => {}
     }
     out
 }

@@ -3,6 +3,7 @@
 //! Invariant: a command that fails says why and what to do, and ends with 64 (usage, configuration) or 1 (anything else).
 
 mod admin;
+mod audit;
 mod init;
 mod query;
 mod serve;
@@ -76,6 +77,14 @@ pub enum Command {
     #[command(after_help = "Example:\n  millrace-collector sql \"SELECT asset, sum(count) FROM window_summaries GROUP BY asset\"")]
     Sql {
         statement: String,
+        #[command(flatten)]
+        server: ServerArgs,
+        #[arg(long, value_enum, default_value_t = Format::Table)]
+        format: Format,
+    },
+    /// Whether each gateway's books balance with what is stored: ends with 1 if readings are unaccounted for, or stored twice.
+    #[command(after_help = "Example:\n  MILLRACE_KEY=mk_… millrace-collector audit --config collector.toml")]
+    Audit {
         #[command(flatten)]
         server: ServerArgs,
         #[arg(long, value_enum, default_value_t = Format::Table)]
@@ -213,6 +222,7 @@ pub async fn execute(cli: Cli) -> Result<(), CommandError> {
         Command::Key(command) => admin::keys(&Config::load(path)?, command).await,
         Command::Gateway(command) => admin::gateways(&Config::load(path)?, command).await,
         Command::Sql { statement, server, format } => query::sql(Config::load(path)?, &statement, &server, format).await,
+        Command::Audit { server, format } => audit::audit(Config::load(path)?, &server, format).await,
         Command::Export(args) => query::export(Config::load(path)?, &args).await,
         Command::Compact => query::compact(&Config::load(path)?).await,
     }

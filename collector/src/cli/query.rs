@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use super::{CommandError, ExportArgs, Format, ServerArgs};
@@ -25,7 +25,7 @@ const TABLES: [&str; 5] = ["window_summaries", "anomalies", "state_changes", "pa
 
 /// An answer, from wherever it came.
 #[derive(Debug, Deserialize)]
-struct Answer {
+pub(super) struct Answer {
     columns: Vec<Column>,
     rows: Vec<Vec<Value>>,
     truncated: bool,
@@ -34,6 +34,12 @@ struct Answer {
 #[derive(Debug, Deserialize)]
 struct Column {
     name: String,
+}
+
+impl Answer {
+    pub(super) fn of(columns: &[&str], rows: Vec<Vec<Value>>) -> Self {
+        Self { columns: columns.iter().map(|name| Column { name: (*name).to_owned() }).collect(), rows, truncated: false }
+    }
 }
 
 pub(super) async fn sql(config: Config, statement: &str, server: &ServerArgs, format: Format) -> Result<(), CommandError> {
@@ -81,12 +87,20 @@ pub(super) async fn compact(config: &Config) -> Result<(), CommandError> {
     super::say("done")
 }
 
-async fn ask(config: Config, statement: &str, server: &ServerArgs, max_rows: Option<usize>) -> Result<Answer, CommandError> {
+/// Who answers.
+pub(super) enum Whom {
+    /// The files themselves, as long as this is held.
+    Files(File),
+    /// The running server, at this address.
+    Server(String),
+}
+
+pub(super) fn whom(config: &Config, server: &ServerArgs) -> Result<Whom, CommandError> {
     if let Some(url) = &server.url {
-        return ask_server(url, &config, statement, server).await;
+        return Ok(Whom::Server(url.clone()));
     }
-    match take_files(&config) {
-        Ok(_lock) => ask_files(config, statement, max_rows).await,
+    match take_files(config) {
+        Ok(lock) => Ok(Whom::Files(lock)),
         Err(error @ (CommandError::Usage(_) | CommandError::Start(_))) => Err(error),
         // Also if the files are another user's: then only the server can answer.
         Err(_) => {
@@ -95,8 +109,15 @@ async fn ask(config: Config, statement: &str, server: &ServerArgs, max_rows: Opt
             if address.ip().is_unspecified() {
                 address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
             }
-            ask_server(&format!("{scheme}://{address}"), &config, statement, server).await
+            Ok(Whom::Server(format!("{scheme}://{address}")))
         }
+    }
+}
+
+async fn ask(config: Config, statement: &str, server: &ServerArgs, max_rows: Option<usize>) -> Result<Answer, CommandError> {
+    match whom(&config, server)? {
+        Whom::Files(_lock) => ask_files(config, statement, max_rows).await,
+        Whom::Server(url) => ask_server(&url, &config, statement, server).await,
     }
 }
 
@@ -129,6 +150,21 @@ async fn ask_files(config: Config, statement: &str, max_rows: Option<usize>) -> 
 }
 
 async fn ask_server(url: &str, config: &Config, statement: &str, server: &ServerArgs) -> Result<Answer, CommandError> {
+    request(url, config, server, |client, url| client.post(format!("{url}/api/v1/sql")).json(&serde_json::json!({ "sql": statement })))
+        .await
+}
+
+/// What the server answers at `path`.
+pub(super) async fn get<T: DeserializeOwned>(url: &str, config: &Config, path: &str, server: &ServerArgs) -> Result<T, CommandError> {
+    request(url, config, server, |client, url| client.get(format!("{url}{path}"))).await
+}
+
+async fn request<T: DeserializeOwned>(
+    url: &str,
+    config: &Config,
+    server: &ServerArgs,
+    ask: impl FnOnce(&reqwest::Client, &str) -> reqwest::RequestBuilder,
+) -> Result<T, CommandError> {
     let key = server.key.as_deref().ok_or_else(|| {
         CommandError::Usage("a server runs on this data and wants a key: give --key, or MILLRACE_KEY in the environment".into())
     })?;
@@ -141,8 +177,7 @@ async fn ask_server(url: &str, config: &Config, statement: &str, server: &Server
         .timeout(config.sql.timeout + CONNECT_PATIENCE)
         .build()
         .map_err(failed)?;
-    let request = client.post(format!("{url}/api/v1/sql")).header("x-api-key", key).json(&serde_json::json!({ "sql": statement }));
-    let response = request.send().await.map_err(failed)?;
+    let response = ask(&client, url).header("x-api-key", key).send().await.map_err(failed)?;
     if !response.status().is_success() {
         let status = response.status();
         let text = response.text().await.unwrap_or_default();
@@ -152,7 +187,7 @@ async fn ask_server(url: &str, config: &Config, statement: &str, server: &Server
     response.json().await.map_err(failed)
 }
 
-fn write(answer: &Answer, format: Format, out: &mut dyn Write) -> std::io::Result<()> {
+pub(super) fn write(answer: &Answer, format: Format, out: &mut dyn Write) -> std::io::Result<()> {
     match format {
         Format::Table => write_table(answer, out),
         Format::Csv => write_csv(answer, out),

@@ -73,6 +73,12 @@ pub struct UplinkConfig {
     pub max_batch_rows: usize,
     /// Undecodable batches that are kept for inspection.
     pub max_quarantined: usize,
+    /// TLS handshakes at a time; others wait for their turn.
+    pub max_handshakes: usize,
+    /// Rows a second that all backlogs together may bring.
+    pub catch_up_rows_per_s: u32,
+    /// An alarm is raised when a gateway's clock differs by more.
+    pub max_skew: Duration,
 }
 
 /// The durable queue between the acknowledgement and the lake.

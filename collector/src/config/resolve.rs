@@ -136,6 +136,9 @@ fn uplink(root: &Section<'_, '_>) -> UplinkConfig {
         max_decoded_bytes: size(section.bytes("max_decoded", 16 * MIB, 1_024..=GIB)),
         max_batch_rows: size(section.number("max_batch_rows", 50_000, 1..=1_000_000)),
         max_quarantined: size(section.number("max_quarantined", 100, 0..=100_000)),
+        max_handshakes: size(section.number("max_handshakes", 64, 1..=10_000)),
+        catch_up_rows_per_s: u32::try_from(section.number("catch_up_rows_per_s", 50_000, 100..=10_000_000)).unwrap_or(u32::MAX),
+        max_skew: section.duration("max_skew", Duration::from_secs(5), Duration::from_millis(100)..=Duration::from_secs(86_400)),
     };
     section.finish();
     config

@@ -2,44 +2,53 @@
 //!
 //! Stands between `ingest` (which queues decoded batches here) and `pipeline` (which applies them in the journal's order).
 //!
-//! One thread takes what waits, lets the ledger decide one batch after the other, writes all that is fresh in one durable append (so that
-//! concurrent requests share a sync), and passes it on. Two requests of one gateway can't race: there is one decider.
+//! One thread takes what waits and hands it to the [`Intake`], which decides, writes all that is fresh in one durable append (so that concurrent
+//! requests share a sync) and answers; then it passes entries on. Two requests of one gateway can't race: there is one decider.
 //!
-//! Invariants: a batch is passed on, and thereby acknowledged, only after `append` has returned; if the append fails, the ledger is as
-//! it was before; entries reach the pipeline in the order of the journal.
+//! Invariants: a batch is passed on, and thereby acknowledged, only after it is durable; entries reach the pipeline in the order of the journal; a
+//! journal that fails takes nobody with it: batches are refused until an append works again.
 
 pub mod entry;
 
-use std::{path::Path, sync::Arc, thread, time::Duration};
+use std::{path::Path, sync::Arc, thread};
 
-use protocol::{Ack, Batch, BatchAck, GatewayId, Loss, LossReason, SeqRange, StampedRecord, StreamId, Timestamp};
+use protocol::{BatchAck, GatewayId, Timestamp};
 use spool::{Spool, SpoolError};
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc, oneshot},
+};
 
 use crate::{
-    health::{Health, Part},
-    ledger::{Decision, Ledger},
+    app::App,
+    clock,
+    health::Part,
+    intake::{Entry, Incoming, Intake, IntakeError, spool_time},
     metrics,
+    pacing::Fill,
+    pipeline::Progress,
 };
-use entry::Header;
 
 /// Batches that share one append.
 const GROUP_BATCHES: usize = 64;
 /// Bytes that share one append.
 const GROUP_BYTES: usize = 4 << 20;
-const HOLD_WHEN_FULL: Duration = Duration::from_secs(10);
+/// Looks at the lake for what another collector may have put there, at most so often.
+const LAKE_EVERY_US: i64 = 1_000_000;
+/// Streams that nobody will ask for are let go so often.
+const FORGET_EVERY_US: i64 = 3_600_000_000;
 
-/// A batch that waits for the decision. The bytes are those of `batch`.
-pub struct Incoming {
-    pub received_at: Timestamp,
-    pub bytes: Vec<u8>,
-    pub batch: Batch,
-    pub reply: oneshot::Sender<Result<BatchAck, Refusal>>,
+/// A batch, and who waits for its answer.
+pub struct Waiting {
+    pub incoming: Incoming,
+    pub reply: Reply,
 }
+
+pub type Reply = oneshot::Sender<Result<BatchAck, Refusal>>;
 
 /// What the thread is asked.
 pub enum Request {
-    Batch(Box<Incoming>),
+    Batch(Box<Waiting>),
     /// Answered by the pipeline: proves that batches flow.
     Ping(oneshot::Sender<()>),
 }
@@ -48,47 +57,34 @@ pub enum Request {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     #[error("the journal is full: rows wait for the lake")]
-    Full { retry_after: Duration },
+    Full,
     #[error("the journal failed")]
     Failed,
 }
 
 /// What the pipeline gets.
 pub enum Applied {
-    Batch(Box<Entry>),
+    Batch(Box<Entry>, Reply, BatchAck),
     Ping(oneshot::Sender<()>),
 }
 
-/// A journal entry, decoded. Durable.
-pub struct Entry {
-    pub journal_seq: u64,
-    pub gateway: GatewayId,
-    pub stream: StreamId,
-    pub received_at: Timestamp,
-    /// The mark of the stream with this entry.
-    pub through: u64,
-    /// New ones only, in order.
-    pub records: Vec<StampedRecord>,
-    /// Who waits for the acknowledgement; nobody in a replay.
-    pub reply: Option<(oneshot::Sender<Result<BatchAck, Refusal>>, BatchAck)>,
-}
-
-/// Opens the journal's spool.
+/// Opens the journal's spool. Damage is reported; it is never a reason not to start.
 ///
 /// # Errors
 /// [`SpoolError`].
-pub fn open(dir: &Path, max_bytes: u64) -> Result<Spool, SpoolError> {
-    let options = spool::Options { max_bytes, ..spool::Options::default() };
-    let (spool, report) = Spool::open(dir, options)?;
-    if let Some(aside) = &report.quarantined {
-        metrics::journal_corrupt();
-        tracing::error!(path = %aside.display(), "the journal was damaged and put aside: what it held and the lake does not is lost");
-    }
-    for corrupt in &report.corrupt {
-        metrics::journal_corrupt();
-        tracing::error!(entry = ?corrupt, "a journal entry is damaged: its rows are lost unless the lake holds them");
-    }
+pub fn open(dir: &Path, max_bytes: u64, now: Timestamp) -> Result<Spool, SpoolError> {
+    // What was acknowledged is in the lake.
+    let options = spool::Options { max_bytes, keep_acknowledged_bytes: 0, ..spool::Options::default() };
+    let (spool, report) = Spool::open_dir(dir, options, spool_time(now))?;
+    report_salvaged(&report.salvaged);
     Ok(spool)
+}
+
+fn report_salvaged(salvaged: &[spool::Salvaged]) {
+    for generation in salvaged {
+        metrics::journal_corrupt(generation.entries_lost);
+        tracing::error!(?generation, "a part of the journal was damaged: what it lost and the lake does not hold is asked for again");
+    }
 }
 
 /// Starts the thread. It ends, in order, when all senders of its queue are gone, and then closes the pipeline's queue.
@@ -96,163 +92,142 @@ pub fn open(dir: &Path, max_bytes: u64) -> Result<Spool, SpoolError> {
 /// # Errors
 /// [`std::io::Error`] if the system gives no thread.
 pub fn start(
-    spool: Arc<Spool>,
-    ledger: Ledger,
+    app: App,
+    intake: Intake,
+    progress: Progress,
     queue: mpsc::Receiver<Request>,
     pipeline: mpsc::Sender<Applied>,
-    health: Health,
 ) -> std::io::Result<thread::JoinHandle<()>> {
-    thread::Builder::new().name("journal".into()).spawn(move || Owner { spool, ledger, pipeline, health }.run(queue))
+    let now = clock::now();
+    let owner = Owner { app, intake, progress, pipeline, runtime: Handle::current(), asked_lake_at: now, forgot_at: now };
+    thread::Builder::new().name("journal".into()).spawn(move || owner.run(queue))
 }
 
 struct Owner {
-    spool: Arc<Spool>,
-    ledger: Ledger,
+    app: App,
+    intake: Intake,
+    progress: Progress,
     pipeline: mpsc::Sender<Applied>,
-    health: Health,
+    runtime: Handle,
+    asked_lake_at: Timestamp,
+    forgot_at: Timestamp,
 }
 
-/// What one append and what follows it consists of.
+/// What was taken from the queue at once.
 #[derive(Default)]
 struct Group {
-    payloads: Vec<Vec<u8>>,
-    entries: Vec<Entry>,
-    /// Marks before the group, newest last.
-    before: Vec<(GatewayId, StreamId, Option<u64>)>,
-    /// Answers that need no append, but may rest on one of this group.
-    answers: Vec<(oneshot::Sender<Result<BatchAck, Refusal>>, BatchAck)>,
+    batches: Vec<Incoming>,
+    replies: Vec<Reply>,
     pings: Vec<oneshot::Sender<()>>,
     bytes: usize,
+}
+
+impl Group {
+    fn add(&mut self, request: Request) {
+        match request {
+            Request::Ping(reply) => self.pings.push(reply),
+            Request::Batch(waiting) => {
+                self.bytes += waiting.incoming.bytes.len();
+                self.batches.push(waiting.incoming);
+                self.replies.push(waiting.reply);
+            }
+        }
+    }
 }
 
 impl Owner {
     fn run(mut self, mut queue: mpsc::Receiver<Request>) {
         while let Some(request) = queue.blocking_recv() {
             let mut group = Group::default();
-            self.add(&mut group, request);
-            while group.payloads.len() < GROUP_BATCHES && group.bytes < GROUP_BYTES {
+            group.add(request);
+            while group.batches.len() < GROUP_BATCHES && group.bytes < GROUP_BYTES {
                 let Ok(request) = queue.try_recv() else { break };
-                self.add(&mut group, request);
+                group.add(request);
             }
-            if !self.finish(group) {
+            if !self.take(group) {
                 // The pipeline ends with this thread, and says so.
                 return;
             }
         }
     }
 
-    fn add(&mut self, group: &mut Group, request: Request) {
-        let incoming = match request {
-            Request::Ping(reply) => return group.pings.push(reply),
-            Request::Batch(incoming) => *incoming,
-        };
-        let Incoming { received_at, bytes, batch, reply } = incoming;
-        let answer = |ack, acked_through| BatchAck {
-            stream: batch.stream,
-            ack,
-            acked_through,
-            received_at,
-            hold_ms: 0,
-            catch_up_hold_ms: 0,
-            wants: Vec::new(),
-        };
-        let (after, through, hole) = match self.ledger.decide(&batch.gateway, batch.stream, batch.range, batch.floor_seq) {
-            Decision::Heartbeat { through } => return group.answers.push((reply, answer(Ack::Heartbeat, through))),
-            Decision::Duplicate { through } => return group.answers.push((reply, answer(Ack::Duplicate, Some(through)))),
-            Decision::Gap { expected, through } => return group.answers.push((reply, answer(Ack::Gap { expected }, through))),
-            Decision::Fresh { after, through, hole } => (after, through, hole),
-        };
-        let header =
-            Header { gateway: batch.gateway.clone(), received_at, after, through, loss: hole.map(|hole| stream_gap(hole, &batch)) };
-        let payload = match entry::encode(&header, &bytes) {
-            Ok(payload) => payload,
+    /// False if there is no pipeline any more.
+    fn take(&mut self, group: Group) -> bool {
+        let now = clock::now();
+        self.look_around(now);
+        let gateways: Vec<GatewayId> = group.batches.iter().map(|incoming| incoming.batch.gateway.clone()).collect();
+        let taken = match self.intake.take(now, group.batches) {
+            Ok(taken) => taken,
             Err(error) => {
-                tracing::error!(gateway = %batch.gateway, %error, "cannot write a journal entry");
-                let _ = reply.send(Err(Refusal::Failed));
-                return;
+                self.refuse(group.replies, &error);
+                // Pings stay unanswered: batches do not flow. The watchdog asks again before it gives up.
+                return true;
             }
         };
-        group.before.push((batch.gateway.clone(), batch.stream, self.ledger.through(&batch.gateway, batch.stream)));
-        self.ledger.advance(&batch.gateway, batch.stream, through);
-        group.bytes += payload.len();
-        group.payloads.push(payload);
-        let ack = answer(Ack::Stored, Some(through));
-        let records = header.fresh(batch.records);
-        let (gateway, stream) = (batch.gateway, batch.stream);
-        group.entries.push(Entry { journal_seq: 0, gateway, stream, received_at, through, records, reply: Some((reply, ack)) });
-    }
-
-    /// Makes the group durable, passes it on and answers. False if this can't go on.
-    fn finish(&mut self, mut group: Group) -> bool {
-        if !group.payloads.is_empty() {
-            let payloads: Vec<&[u8]> = group.payloads.iter().map(Vec::as_slice).collect();
-            match self.spool.append(&payloads, None) {
-                Ok(span) => {
-                    self.health.recovered(Part::Journal);
-                    for (entry, seq) in group.entries.iter_mut().zip(span.first..) {
-                        entry.journal_seq = seq;
+        if !taken.is_empty() {
+            self.app.health.recovered(Part::Journal);
+        }
+        for gateway in gateways {
+            let ledger = self.intake.ledger();
+            if ledger.missed(&gateway) {
+                self.progress.missed(&gateway);
+            }
+            let (forked_since, generations) =
+                ledger.branches(&gateway).map_or((None, 0), |known| (known.forked_since(), known.generations()));
+            self.app.tally.note(&gateway, |tally| (tally.forked_since, tally.generations) = (forked_since, generations));
+        }
+        for ((ack, entry), reply) in taken.into_iter().zip(group.replies) {
+            match entry {
+                Some(entry) => {
+                    if self.pipeline.blocking_send(Applied::Batch(Box::new(entry), reply, ack)).is_err() {
+                        return false;
                     }
                 }
-                Err(error) => {
-                    // After any other error nobody knows what the disk holds: only a new start can tell.
-                    let goes_on = !error.is_final();
-                    self.refuse(group, &error);
-                    return goes_on;
-                }
+                // Who has gone away asks again.
+                None => _ = reply.send(Ok(ack)),
             }
-        }
-        for entry in group.entries {
-            if self.pipeline.blocking_send(Applied::Batch(Box::new(entry))).is_err() {
-                return false;
-            }
-        }
-        for (reply, ack) in group.answers {
-            // Who has gone away asks again.
-            let _ = reply.send(Ok(ack));
         }
         group.pings.into_iter().all(|ping| self.pipeline.blocking_send(Applied::Ping(ping)).is_ok())
     }
 
-    fn refuse(&mut self, group: Group, error: &SpoolError) {
-        for (gateway, stream, through) in group.before.into_iter().rev() {
-            self.ledger.restore(&gateway, stream, through);
+    fn look_around(&mut self, now: Timestamp) {
+        report_salvaged(&self.intake.spool().take_reports());
+        let room = self.intake.spool().room();
+        let lake = &self.app.config.lake;
+        let fill = Fill::of(self.app.lake.hot_rows(), lake.max_hot_rows, room.used, room.max);
+        self.intake.set_fill(fill);
+        metrics::pace(self.intake.catching_up(), fill);
+        if self.intake.ledger().wants_the_lake() && now.micros_since(self.asked_lake_at) >= LAKE_EVERY_US {
+            self.asked_lake_at = now;
+            match self.runtime.block_on(self.app.lake.newest_marks()) {
+                Ok(marks) => self.intake.ledger_mut().learn(marks, now),
+                // Then nothing that may be elsewhere is given up yet.
+                Err(error) => tracing::warn!(%error, "cannot see what another collector has put into the lake"),
+            }
         }
-        let refusal = match error {
-            SpoolError::Full { .. } => Refusal::Full { retry_after: HOLD_WHEN_FULL },
-            _ => Refusal::Failed,
-        };
-        tracing::error!(%error, batches = group.entries.len(), "the journal did not take batches");
-        self.health.failed(Part::Journal, error.to_string());
-        let waiting = group.entries.into_iter().filter_map(|entry| entry.reply.map(|(reply, _)| reply));
-        for reply in waiting.chain(group.answers.into_iter().map(|(reply, _)| reply)) {
+        if now.micros_since(self.forgot_at) >= FORGET_EVERY_US {
+            self.forgot_at = now;
+            for (gateway, forgotten) in self.intake.ledger_mut().forget(now) {
+                tracing::info!(%gateway, generations = forgotten.generations.len(), "streams of long ago are let go");
+                if let Err(error) = self.runtime.block_on(self.app.store.forget_generations(&gateway, &forgotten)) {
+                    tracing::warn!(%gateway, %error, "streams of long ago stay in the database; the next start finds them again");
+                }
+            }
+        }
+    }
+
+    fn refuse(&self, replies: Vec<Reply>, error: &IntakeError) {
+        let refusal = if error.is_full() { Refusal::Full } else { Refusal::Failed };
+        tracing::error!(error = error as &dyn std::error::Error, batches = replies.len(), "the journal did not take batches");
+        self.app.health.failed(Part::Journal, error.to_string());
+        for reply in replies {
             let _ = reply.send(Err(refusal.clone()));
         }
-        // Pings stay unanswered: batches do not flow. The watchdog asks again before it gives up.
     }
 }
 
-/// The loss that stands for entries which the gateway no longer has. How many readings they held is not known.
-fn stream_gap(hole: SeqRange, batch: &Batch) -> Loss {
-    let times = || batch.records.iter().map(|stamped| time_of(&stamped.record));
-    // They were made before the first record that came, and after the gateway's start at the earliest that can be said.
-    let to = times().min().unwrap_or(batch.sent_at);
-    Loss {
-        asset: None,
-        signal: None,
-        reason: LossReason::StreamGap,
-        count: 0,
-        from: batch.status.started_at.min(to),
-        to,
-        detail: format!("entries {}..{} of stream {}", hole.first, hole.last, batch.stream),
-    }
-}
-
-fn time_of(record: &protocol::Record) -> Timestamp {
-    match record {
-        protocol::Record::Window(summary) => summary.start,
-        protocol::Record::Anomaly(anomaly) => anomaly.event_time,
-        protocol::Record::State(change) => change.event_time,
-        protocol::Record::Parts(parts) => parts.from,
-        protocol::Record::Loss(loss) => loss.from,
-    }
+/// Entries that the journal holds and has not let go.
+pub fn entries(spool: &Arc<Spool>) -> u64 {
+    let lane = crate::intake::LANE.index();
+    spool.view().iter().map(|generation| generation.lanes[lane].next - generation.lanes[lane].acked.saturating_add(1)).sum()
 }

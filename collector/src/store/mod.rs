@@ -21,6 +21,7 @@ use crate::config::Asset;
 
 pub use gateways::{CertificateStanding, GatewayRow, IssuedCertificate};
 pub use keys::KeyRow;
+pub use streams::LedgerChanges;
 pub use tokens::TokenRefusal;
 
 /// The open database; clones share it.
@@ -83,14 +84,14 @@ impl Store {
 
     async fn migrated(self) -> Result<Self, StoreError> {
         // Listed by hand: `sqlx::migrate!` would compile SQLite a second time, for the compiler's side.
-        let first = Migration::new(
-            1,
-            "relations".into(),
-            MigrationType::Simple,
-            include_str!("migrations/0001_relations.sql").into_sql_str(),
-            false,
-        );
-        Migrator::with_migrations(vec![first]).run(&self.pool).await?;
+        let migration = |version, name: &'static str, sql: &'static str| {
+            Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+        };
+        let migrations = vec![
+            migration(1, "relations", include_str!("migrations/0001_relations.sql")),
+            migration(2, "generations", include_str!("migrations/0002_generations.sql")),
+        ];
+        Migrator::with_migrations(migrations).run(&self.pool).await?;
         Ok(self)
     }
 

@@ -13,19 +13,16 @@ pub const ONLINE_FOR_US: i64 = 15_000_000;
 pub(super) struct Gateway {
     pub(super) last_seen: Option<Timestamp>,
     pub(super) status: Option<GatewayStatus>,
-    /// The collector's clock minus the gateway's, the way of the batch included.
-    pub(super) skew_us: Option<i64>,
     pub(super) readings_stored: u64,
     pub(super) losses: BTreeMap<LossReason, u64>,
 }
 
 impl Gateway {
-    pub(super) fn heard(&mut self, received_at: Timestamp, sent_at: Timestamp, status: &GatewayStatus) {
+    pub(super) fn heard(&mut self, received_at: Timestamp, status: &GatewayStatus) {
         if self.last_seen.is_some_and(|last| received_at < last) {
             return;
         }
         self.last_seen = Some(received_at);
-        self.skew_us = Some(received_at.micros_since(sent_at));
         self.status = Some(status.clone());
     }
 }

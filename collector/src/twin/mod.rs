@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 use protocol::{AssetPath, GatewayId, GatewayStatus, Record, StampedRecord, Timestamp};
 
 pub use gateway::{ONLINE_FOR_US, is_online};
-pub use view::{AnomalyView, AssetView, GatewayView, SourceView, SummaryView};
+pub use view::{AlarmView, AnomalyView, AssetView, AuditView, GatewayView, GenerationView, SourceView, SummaryView};
 
 use self::{gateway::Gateway, machine::Machine};
 use crate::{
@@ -57,7 +57,6 @@ struct Inner {
 #[derive(Debug, Clone, Default)]
 pub struct GatewayState {
     pub last_seen: Option<Timestamp>,
-    pub skew_us: Option<i64>,
     pub status: Option<GatewayStatus>,
     pub readings_stored: u64,
     pub losses: BTreeMap<&'static str, u64>,
@@ -96,9 +95,9 @@ impl Twin {
         }
     }
 
-    /// Takes in how a gateway is. `received_at` − `sent_at` is its skew, the way of the batch included.
-    pub fn apply_status(&self, gateway: &GatewayId, received_at: Timestamp, sent_at: Timestamp, status: &GatewayStatus) {
-        self.inner.lock().gateways.entry(gateway.clone()).or_default().heard(received_at, sent_at, status);
+    /// Takes in how a gateway is.
+    pub fn apply_status(&self, gateway: &GatewayId, received_at: Timestamp, status: &GatewayStatus) {
+        self.inner.lock().gateways.entry(gateway.clone()).or_default().heard(received_at, status);
     }
 
     /// Machines after `after`, in order of their paths.
@@ -237,7 +236,6 @@ impl Gateway {
     fn state(&self) -> GatewayState {
         GatewayState {
             last_seen: self.last_seen,
-            skew_us: self.skew_us,
             status: self.status.clone(),
             readings_stored: self.readings_stored,
             losses: self.losses.iter().map(|(reason, count)| (reason.as_str(), *count)).collect(),

@@ -4,11 +4,16 @@
 
 use std::collections::BTreeMap;
 
-use protocol::{Anomaly, WindowSummary};
+use protocol::{Anomaly, GatewayId, WindowSummary};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{kpi::oee::Oee, utc::Utc};
+use crate::{
+    alarms::{Alarm, Change},
+    audit::Audit,
+    kpi::oee::Oee,
+    utc::Utc,
+};
 
 /// A machine, now.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -143,9 +148,16 @@ pub struct GatewayView {
     pub started_at: Option<Utc>,
     pub backlog_entries: Option<u64>,
     pub spool_bytes: Option<u64>,
+    /// Upper bound on `spool_bytes`.
+    pub spool_max_bytes: Option<u64>,
+    /// Bytes that the gateway wrote to its disk since midnight UTC.
+    pub written_today_bytes: Option<u64>,
+    /// False while it can keep records in memory only.
+    pub durable: Option<bool>,
     pub oldest_unsent_age_s: Option<f64>,
-    /// The collector's clock minus the gateway's, the way of the batch included.
+    /// The collector's clock minus the gateway's, the way of the batch included: the median of the last few batches.
     pub skew_s: Option<f64>,
+    pub skew_us: Option<i64>,
     pub time_quality: Option<&'static str>,
     /// Since the gateway's start.
     pub readings_total: Option<u64>,
@@ -162,6 +174,100 @@ pub struct GatewayView {
     /// Since the collector's start.
     pub batches: u64,
     pub sources: Vec<SourceView>,
+    /// Generations of its spool of which it still holds something, the newest first.
+    pub generations: Vec<GenerationView>,
+    /// Generations that the collector remembers.
+    pub known_generations: usize,
+    pub alarms: Vec<AlarmView>,
+    /// Null until it has been heard or something of it is stored.
+    pub audit: Option<AuditView>,
+}
+
+/// A part of a gateway's spool, with the sequences that it holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct GenerationView {
+    /// Hex.
+    pub generation: String,
+    /// `urgent`: anomalies, states, losses. `data`: summaries and part counts.
+    pub lane: &'static str,
+    /// Lowest sequence held.
+    pub first: u64,
+    /// Acknowledged so far.
+    pub acked: u64,
+    /// The sequence that the next entry would get.
+    pub next: u64,
+}
+
+/// Something that is wrong with a gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct AlarmView {
+    /// Only where alarms of several gateways are together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<String>,
+    /// `clock_skew`, `offline`, `not_durable`, `restored` or `unaccounted`.
+    pub kind: &'static str,
+    pub since: Utc,
+    pub detail: String,
+    /// In live events: false when it is over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub raised: Option<bool>,
+}
+
+impl AlarmView {
+    pub fn of(alarm: &Alarm) -> Self {
+        Self { gateway: None, kind: alarm.kind.as_str(), since: alarm.since.into(), detail: alarm.detail.clone(), raised: None }
+    }
+
+    pub fn of_change(change: &Change) -> Self {
+        Self { gateway: Some(change.gateway.to_string()), raised: Some(change.raised), ..Self::of(&change.alarm) }
+    }
+}
+
+/// Whether a gateway's books balance with what is here: reckoned independently on both sides.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct AuditView {
+    pub gateway: String,
+    /// Readings that it says it has taken in, ever.
+    pub taken: u64,
+    /// Readings in stored summaries.
+    pub stored: u64,
+    /// What losses count.
+    pub lost: u64,
+    /// Losses that don't know how many.
+    pub lost_unknown: u64,
+    /// Readings that are stored more than once.
+    pub twice: u64,
+    /// Readings that came after their window had closed; they are stored, as corrections.
+    pub late: u64,
+    /// Readings that are still at the gateway.
+    pub in_flight: u64,
+    /// Neither here, nor there, nor lost for a reason; negative if more is here than was taken.
+    pub unaccounted: i64,
+    /// Since when `unaccounted` is what it is.
+    pub since: Option<Utc>,
+    /// `balanced`, `in_flight`, `unaccounted` or `unknown`.
+    pub verdict: &'static str,
+    /// `19200 stored, 0 lost, 0 twice, 3 late`
+    pub text: String,
+}
+
+impl AuditView {
+    pub fn of(gateway: &GatewayId, audit: &Audit) -> Self {
+        Self {
+            gateway: gateway.to_string(),
+            taken: audit.taken,
+            stored: audit.counts.stored,
+            lost: audit.counts.lost,
+            lost_unknown: audit.counts.lost_unknown,
+            twice: audit.twice,
+            late: audit.late,
+            in_flight: audit.in_flight,
+            unaccounted: audit.unaccounted,
+            since: audit.since.map(Into::into),
+            verdict: audit.verdict.as_str(),
+            text: audit.text(),
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]

@@ -104,6 +104,8 @@ impl Plant {
             config,
             live,
             tally: Tally::default(),
+            auditor: collector::audit::Auditor::default(),
+            alarms: Arc::default(),
             health: Health::default(),
             metrics: PrometheusBuilder::new().build_recorder().handle(),
             started_at: clock::now(),
@@ -138,7 +140,14 @@ impl Plant {
         self.app.lake.push(
             stamped
                 .iter()
-                .map(|s| StoredRow { gateway: gateway(), stream: StreamId(7), seq: s.seq, ingested_at: received, record: s.record.clone() })
+                .map(|s| StoredRow {
+                    gateway: gateway(),
+                    stream: StreamId(7),
+                    seq: s.seq,
+                    ingested_at: received,
+                    stamp: None,
+                    record: s.record.clone(),
+                })
                 .collect(),
         );
         self.app.twin.apply(&gateway(), received, &stamped);

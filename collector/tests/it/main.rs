@@ -14,3 +14,5 @@ mod enrollment;
 mod faults;
 mod kill;
 mod plant;
+mod restored;
+mod rotation;
