@@ -45,11 +45,13 @@ function drift(seed, t, periodS) {
 const iso = (s) => new Date(Math.round(s * 1000)).toISOString().replace('Z', '000Z');
 
 export class MockPlant {
-  constructor({ machines = 12, gateways = 2, seed = 7, now = Date.now() / 1000 } = {}) {
+  constructor({ machines = 12, gateways = 2, unaccountedAt = -1, seed = 7, now = Date.now() / 1000 } = {}) {
     this.seed = seed;
     this.born = now;
     this.origin = now - HISTORY_S;
     this.gatewayCount = gateways;
+    /** The gateway whose account does not come out even. */
+    this.unaccountedAt = unaccountedAt;
     this.machines = Array.from({ length: machines }, (_, i) => this.makeMachine(i, machines));
     this.bootedAt = now - 5 * 3600 - 431;
   }
@@ -303,8 +305,15 @@ export class MockPlant {
     return names.map((name, i) => {
       const own = this.machines.filter((m) => m.gateway === name);
       const up = t - this.bootedAt;
-      const readings = Math.floor(up * own.length * 3);
+      const readings = i === 2 ? 184_204 : Math.floor(up * own.length * 3);
       const gap = i === 1 ? 42 : 0;
+      // Five seconds of readings are in open windows; the one that is away holds more.
+      const flight = own.length * 3 * (2 + (Math.floor(t) % 5)) + (i === 2 ? 10_912 : 0);
+      const missing = i === this.unaccountedAt ? 17 : 0;
+      const stored = readings - flight - missing;
+      const alarms = [];
+      if (i === 2) alarms.push({ kind: 'offline', since: iso(this.born - 3000), detail: null });
+      if (missing) alarms.push({ kind: 'unaccounted', since: iso(this.born - 640), detail: `${missing} readings of stream 8c1f` });
       return {
         gateway: name,
         online: i < 2,
@@ -315,11 +324,31 @@ export class MockPlant {
         started_at: iso(this.bootedAt + i * 40),
         backlog_entries: i === 2 ? 913 : Math.floor(hash(this.seed, name, Math.floor(t / 2)) * 4),
         spool_bytes: 1_250_000 + Math.floor(hash(name, Math.floor(t / 10)) * 400_000),
+        spool_max_bytes: 1_073_741_824,
+        spool_hours_left: i === 2 ? 61.5 : null,
+        written_today_bytes: 38_400_000 + Math.floor(up) * 900,
+        durable: true,
+        generations: 2 + i,
+        alarms,
+        audit: {
+          taken: readings,
+          stored,
+          lost: gap,
+          lost_unknown: gap ? 1 : 0,
+          twice: 0,
+          late: i === 1 ? 12 : 0,
+          in_flight: flight,
+          unaccounted: missing,
+          since: iso(this.bootedAt - 86_400 * 12),
+          verdict: missing ? 'unaccounted' : i === 3 ? 'balanced' : 'in_flight',
+          text: `${stored} stored, ${gap} lost, 0 twice, ${i === 1 ? 12 : 0} late`,
+        },
         oldest_unsent_age_s: i === 2 ? 3004 : hash(name, Math.floor(t / 2)) * 1.4,
         skew_s: i === 0 ? 0.004 : -0.021,
+        skew_us: i === 0 ? 4_000 : -21_000,
         time_quality: i === 2 ? 'holdover' : 'synced',
         readings_total: readings,
-        readings_stored: readings * 3 - gap,
+        readings_stored: stored,
         dropped_total: gap,
         losses: gap ? { sequence_gap: 36, malformed: 6 } : {},
         duplicates_total: i === 1 ? 3 : 0,

@@ -23,6 +23,8 @@ const iso = (s) => new Date(Math.round(s * 1000)).toISOString().replace('Z', '00
 export class MockServer {
   /** Set to stop heartbeats while sockets stay open: a half-dead link. */
   silent = false;
+  /** Set to answer as a collector from before the account. */
+  old = false;
 
   constructor(options = {}) {
     this.plant = new MockPlant(options);
@@ -73,6 +75,12 @@ export class MockServer {
     client.on('error', () => this.sockets.delete(client));
   }
 
+  gateways(now) {
+    const all = this.plant.gateways(now);
+    if (!this.old) return all;
+    return all.map(({ audit, alarms, durable, generations, skew_us, spool_max_bytes, spool_hours_left, written_today_bytes, ...rest }) => rest);
+  }
+
   heartbeat() {
     if (this.silent) return;
     for (const client of this.sockets.keys()) client.send(JSON.stringify({ type: 'Heartbeat', payload: { at: iso(Date.now() / 1000) } }));
@@ -91,7 +99,7 @@ export class MockServer {
     const start = Math.floor((now - SEND_DELAY_S) / WINDOW_S) * WINDOW_S - WINDOW_S;
     const closed = start !== this.lastWindow;
     this.lastWindow = start;
-    const gateways = Math.floor(now) % 2 === 0 ? this.plant.gateways(now) : [];
+    const gateways = Math.floor(now) % 2 === 0 ? this.gateways(now) : [];
     const assets = new Map(live.map((m) => [m, this.plant.asset(m, now)]));
     for (const [client, { channels, assets: wanted }] of this.sockets) {
       const mine = live.filter((m) => !wanted || wanted.has(m.asset));
@@ -146,7 +154,7 @@ export class MockServer {
       const m = this.plant.find(path.slice('/api/v1/industry40/twin/'.length));
       return m ? json(response, { ...this.plant.asset(m, now), gateway_status: null }) : problem(response, 404, 'No such machine');
     }
-    if (path === '/api/v1/gateways') return json(response, { items: this.plant.gateways(now), next: null });
+    if (path === '/api/v1/gateways') return json(response, { items: this.gateways(now), next: null });
     if (path === '/api/v1/oee') {
       const m = machine();
       const [from, to] = [time('from'), time('to')];
@@ -184,8 +192,10 @@ export class MockServer {
       const items = [
         { gateway: 'mill-gw1', asset: m.asset, signal: 'active_power', reason: 'sequence_gap', count: 36, from: iso(at), to: iso(at + 12), detail: 'sequence 4012 to 4024' },
         { gateway: 'mill-gw1', asset: null, signal: null, reason: 'malformed', count: 6, from: iso(at + 900), to: iso(at + 901), detail: 'expected a JSON object' },
+        { gateway: 'mill-gw1', asset: null, signal: null, reason: 'power_cut', count: 0, from: iso(at + 2700), to: iso(at + 2704.2), detail: 'the gateway stopped between two commits' },
       ];
-      return json(response, { items, totals: { sequence_gap: 36, malformed: 6 }, next: null });
+      const audit = this.plant.gateways(now).map((g) => ({ gateway: g.gateway, ...g.audit }));
+      return json(response, { items, totals: { sequence_gap: 36, malformed: 6, power_cut: 0 }, next: null, audit });
     }
     return problem(response, 404, 'Not found');
   }

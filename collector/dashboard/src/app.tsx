@@ -11,7 +11,7 @@ import { LiveLink, type Subscription } from './live/socket.ts';
 import { Login } from './pages/login.tsx';
 import { PlantPage } from './pages/plant.tsx';
 import type { View } from './model/range.ts';
-import { parseRoute, type Route } from './route.ts';
+import { type FleetRoute, parseRoute, type Route } from './route.ts';
 import { type App as AppValue, AppContext } from './state/context.ts';
 import { Plant } from './state/plant.ts';
 import { storedLanguage, storeLanguage } from './state/settings.ts';
@@ -97,7 +97,7 @@ function later<P>(load: () => Promise<{ default: ComponentType<P> }>): () => Com
   };
 }
 const useMachinePage = later<{ asset: string; view: View }>(() => import('./pages/machine.tsx'));
-const useFleetPage = later<object>(() => import('./pages/fleet.tsx'));
+const useFleetPage = later<{ route: FleetRoute }>(() => import('./pages/fleet.tsx'));
 
 function subscriptionOf(route: Route): Subscription {
   // Window summaries of a whole plant are many: only the machine that is looked at sends them.
@@ -167,7 +167,7 @@ function Inside(props: { session: Session; words: Translator; setLanguage: (l: L
       <Shell page={route.page} setLanguage={props.setLanguage} logOut={props.logOut}>
         {route.page === 'plant' && <PlantPage filter={route.filter} only={route.only} />}
         {route.page === 'machine' && Machine !== null && <Machine key={route.asset} asset={route.asset} view={route.view} />}
-        {route.page === 'fleet' && Fleet !== null && <Fleet />}
+        {route.page === 'fleet' && Fleet !== null && <Fleet route={route} />}
         {((route.page === 'machine' && Machine === null) || (route.page === 'fleet' && Fleet === null)) && <p class="wait">{words.t('app.loading')}</p>}
       </Shell>
     </AppContext.Provider>

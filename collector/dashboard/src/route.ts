@@ -2,12 +2,20 @@
 
 import { PRESETS, type Preset, type View } from './model/range.ts';
 
-export type Route = { page: 'plant'; filter: string; only: string } | { page: 'machine'; asset: string; view: View } | { page: 'fleet' };
+export type Route = { page: 'plant'; filter: string; only: string } | { page: 'machine'; asset: string; view: View } | FleetRoute;
+
+/** `open`: the gateway whose account is shown. `gateway`, `reason`: which losses are listed. */
+export interface FleetRoute {
+  page: 'fleet';
+  open: string;
+  gateway: string;
+  reason: string;
+}
 
 export function parseRoute(hash: string): Route {
   const [path = '', query = ''] = hash.replace(/^#\/?/, '').split('?', 2);
   const params = new URLSearchParams(query);
-  if (path === 'fleet') return { page: 'fleet' };
+  if (path === 'fleet') return { page: 'fleet', open: params.get('open') ?? '', gateway: params.get('gateway') ?? '', reason: params.get('reason') ?? '' };
   if (path.startsWith('machine/')) {
     let asset: string;
     try {
@@ -34,6 +42,12 @@ export function plantHref(filter = '', only = ''): string {
   if (filter) params.set('filter', filter);
   if (only) params.set('only', only);
   return withQuery('#/plant', params);
+}
+
+export function fleetHref(route: Partial<Omit<FleetRoute, 'page'>> = {}): string {
+  const params = new URLSearchParams();
+  for (const name of ['open', 'gateway', 'reason'] as const) if (route[name]) params.set(name, route[name]);
+  return withQuery('#/fleet', params);
 }
 
 export function machineHref(asset: string, view: Partial<View> = {}): string {

@@ -186,17 +186,74 @@ test('machine without fresh data looks stale, an unknown one is said to be unkno
   });
 });
 
-test('fleet: readings grow, losses are shown with their reason', async () => {
+test('fleet: one line says what became of the readings of each gateway; it opens to the account, and a reason leads to its losses', async () => {
   await inside({}, async (page) => {
     await page.click('nav >> text=Fleet');
     await page.waitForSelector('.gateway');
     await changes(() => page.locator('[data-testid=stored]').textContent(), 'the readings stored');
     await page.waitForFunction(() => /\d/.test(document.querySelector('[data-testid=rate]')?.textContent ?? ''));
-    assert.match(await page.locator('.gateway', { hasText: 'mill-gw1' }).textContent(), /Gap in the sender’s sequence\s*36/);
-    await page.click('.loss-list summary');
-    await page.waitForSelector('.loss-list td:text-is("malformed") , .loss-list td:text-is("Malformed message")');
+    const mill = page.locator('.gateway', { has: page.locator('h2', { hasText: 'mill-gw1' }) });
+    assert.match(await mill.locator('h2').textContent(), /In flight[\d,]+ stored, 42 lost \(and 1 range of unknown size\), 0 twice, 12 late/);
+    assert.equal(await page.locator('.account').count(), 0, 'one line each, until one is opened');
     await shot(page, 'fleet-light');
+
+    await mill.locator('button').focus();
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('.account');
+    assert.match(page.url(), /open=mill-gw1/);
+    assert.equal(await mill.locator('button').getAttribute('aria-expanded'), 'true');
+    const booked = async (label) => Number((await mill.locator('.ledger tr', { hasText: label }).locator('td.num').textContent()).replace(/\D/g, ''));
+    // Read in one go: the figures move on.
+    const rows = Object.fromEntries(
+      await mill.locator('.ledger tr').evaluateAll((all) => all.map((r) => [r.querySelector('th').textContent, Number(r.querySelector('td').textContent.replace(/\D/g, ''))])),
+    );
+    assert.equal(rows['Taken in'], rows.Stored + rows['On the way'] + rows['Unaccounted for'], JSON.stringify(rows));
+    assert.equal(await booked('Lost'), 42);
+    assert.match(await mill.locator('.facts-grid').textContent(), /durable.*3 generations on disk.*Written to disk today\s*\d/);
+    assert.match(await mill.locator('.reasons').textContent(), /Gap in the sender’s sequence36\d\d:/);
+    assert.match(await mill.locator('.reasons').textContent(), /Power cut or kill.*unknown/);
+    await page.waitForTimeout(400);
+    await shot(page, 'fleet-open-light');
+
+    await mill.locator('.reasons a', { hasText: 'Power cut' }).click();
+    await page.waitForFunction(() => document.querySelectorAll('.loss-table tbody tr').length === 1);
+    assert.match(page.url(), /open=mill-gw1&gateway=mill-gw1&reason=power_cut/);
+    assert.match(await page.locator('.loss-table tbody tr').textContent(), /4\.2.s.*mill-gw1.*Power cut or kill.*unknown/);
+    await page.waitForFunction(() => document.activeElement?.id === 'losses-title');
+    await page.selectOption('.loss-filter select >> nth=1', '');
+    await page.waitForFunction(() => document.querySelectorAll('.loss-table tbody tr').length === 3);
+    await page.reload();
+    await page.waitForSelector('.account');
+    await page.locator('.gateway.is-online button[aria-expanded=true]').focus();
+    await page.keyboard.press('Space');
+    await page.waitForSelector('.account', { state: 'detached' });
   });
+});
+
+test('fleet: what does not come out even, and who is away, is said in words; an older collector’s gateways are not known rather than well', async () => {
+  const uneven = await new MockServer({ gateways: 3, unaccountedAt: 0 }).listen();
+  await inside(
+    {},
+    async (page) => {
+      await page.click('nav >> text=Fleet');
+      await page.waitForSelector('.gateway.is-unaccounted');
+      assert.match(await page.locator('[data-testid=verdict]').textContent(), /Unaccounted for/);
+      assert.match(await page.locator('.gateway', { hasText: 'press-gw1' }).locator('.alarms').textContent(), /Readings are unaccounted for · since .* · 17 readings/);
+      assert.match(await page.locator('.gateway', { hasText: 'paint-gw1' }).locator('.alarms').textContent(), /Offline · since/);
+      await page.locator('.gateway', { hasText: 'paint-gw1' }).locator('button').click();
+      await page.waitForSelector('.account');
+      assert.match(await page.locator('.account').textContent(), /0.% of 1\.1.GB · 61\.5.h left without a collector/);
+      await shot(page, 'fleet-uneven-light');
+      assert.deepEqual(await page.evaluate(contrast), []);
+
+      uneven.old = true;
+      await page.reload();
+      await page.waitForSelector('.gateway.is-unknown');
+      assert.match(await page.locator('.gateway', { hasText: 'mill-gw1' }).locator('h2').textContent(), /Not known[\d,]+ stored, 42 lost, – twice, – late/);
+      assert.match(await page.locator('.gateway', { hasText: 'paint-gw1' }).locator('.alarms').textContent(), /Offline/);
+    },
+    uneven,
+  ).finally(() => uneven.close());
 });
 
 test('a silent link is called stale and heals by itself', async () => {
@@ -251,6 +308,7 @@ test('phone: nothing sticks out sideways on any page, in either language', async
         ['plant', '#/plant', '.row.machine'],
         ['machine', '#/machine/plant1/machining/line1/mill-2', '.chart canvas'],
         ['fleet', '#/fleet', '.gateway'],
+        ['fleet-open', '#/fleet?open=mill-gw1', '.account'],
       ]) {
         await page.goto(`${server.url}/${hash}`);
         await page.waitForSelector(ready);
@@ -281,6 +339,11 @@ test('dark: follows the system, can be overruled, and is remembered', async () =
     await page.goto(`${server.url}/#/fleet`);
     await page.waitForSelector('.gateway');
     await shot(page, 'fleet-dark');
+    await page.locator('.gateway button').nth(1).click();
+    await page.waitForSelector('.account');
+    await page.waitForTimeout(400);
+    assert.deepEqual(await page.evaluate(contrast), []);
+    await shot(page, 'fleet-open-dark');
     await page.click('button.theme');
     assert.equal(await light(), true);
     await page.reload();

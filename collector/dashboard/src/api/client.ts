@@ -1,6 +1,6 @@
 /** REST calls: a time limit on each, problem documents turned into errors, a lost session told to whoever listens. */
 
-import type { Anomaly, Asset, Gateway, Loss, MetricsAnswer, OeeAnswer, Session, Span } from './types.ts';
+import type { Anomaly, Asset, Gateway, LossPage, MetricsAnswer, OeeAnswer, Session, Span } from './types.ts';
 
 /** `status` 0: no answer at all. */
 export class ApiError extends Error {
@@ -84,6 +84,6 @@ export const api = {
     get<MetricsAnswer>(`/api/v1/metrics/${encodeURIComponent(name)}`, { asset, from: iso(from), to: iso(to), step }, signal),
   anomalies: (query: { asset?: string; from: number; to: number; limit: number }, signal?: AbortSignal) =>
     get<{ items: Anomaly[] }>('/api/v1/anomalies', { ...query, from: iso(query.from), to: iso(query.to) }, signal).then((a) => a.items),
-  losses: (from: number, to: number, signal?: AbortSignal) =>
-    get<{ items: Loss[] }>('/api/v1/losses', { from: iso(from), to: iso(to) }, signal).then((a) => a.items),
+  losses: (query: { gateway?: string; from: number; to: number; limit: number; cursor?: string }, signal?: AbortSignal) =>
+    get<LossPage>('/api/v1/losses', { ...query, from: iso(query.from), to: iso(query.to) }, signal),
 };

@@ -87,6 +87,34 @@ export interface Source {
   error: string | null;
 }
 
+export type Verdict = 'balanced' | 'in_flight' | 'unaccounted' | 'unknown';
+
+/** The collector's account of a gateway's readings: its own counts held against those that the gateway keeps. */
+export interface Audit {
+  taken?: number | null;
+  stored?: number | null;
+  lost?: number | null;
+  /** Losses of which only the range is known. */
+  lost_unknown?: number | null;
+  /** Stored more than once. */
+  twice?: number | null;
+  late?: number | null;
+  in_flight?: number | null;
+  /** Parts of `in_flight`: in windows that are open, in entries that wait to be sent. */
+  open?: number | null;
+  held?: number | null;
+  unaccounted?: number | null;
+  since?: string | null;
+  verdict?: string | null;
+  text?: string | null;
+}
+
+export interface Alarm {
+  kind: string;
+  since?: string | null;
+  detail?: string | null;
+}
+
 export interface Gateway {
   gateway: string;
   online: boolean;
@@ -109,6 +137,16 @@ export interface Gateway {
   duplicate_batches: number | null;
   batches: number | null;
   sources: Source[] | null;
+  // Older collectors tell none of these.
+  audit?: Audit | null;
+  skew_us?: number | null;
+  durable?: boolean | null;
+  written_today_bytes?: number | null;
+  spool_max_bytes?: number | null;
+  /** How long the buffer lasts without a collector, at the rate of now. */
+  spool_hours_left?: number | null;
+  generations?: number | null;
+  alarms?: Alarm[] | null;
 }
 
 export interface Span {
@@ -143,6 +181,11 @@ export interface Loss {
   from: string;
   to: string;
   detail: string | null;
+}
+
+export interface LossPage {
+  items: Loss[];
+  next?: string | null;
 }
 
 export interface Summary {

@@ -1,7 +1,7 @@
 /** Small shapes that stand beside words: each meaning has its own outline, so that colour is never needed to tell them apart. */
 
 import type { JSX } from 'preact';
-import type { Severity, SpanState } from '../api/types.ts';
+import type { Severity, SpanState, Verdict } from '../api/types.ts';
 import type { Health } from '../live/link.ts';
 
 function Shape(props: { class: string; children: JSX.Element | JSX.Element[] }) {
@@ -121,6 +121,41 @@ export function HealthMark({ health }: { health: Health }) {
       return (
         <Shape class={name}>
           <path d="M2.5 8a5.5 5.5 0 0 1 9.4-3.9M13.5 8a5.5 5.5 0 0 1-9.4 3.9M12 1.5v2.8H9.2M4 14.5v-2.8h2.8" />
+        </Shape>
+      );
+  }
+}
+
+/** What the account of a gateway comes to. */
+export function VerdictMark({ verdict }: { verdict: Verdict }) {
+  const name = `verdict-${verdict}`;
+  switch (verdict) {
+    case 'balanced':
+      return (
+        <Shape class={name}>
+          <circle cx="8" cy="8" r="6.2" />
+          <path d="m5.2 8.2 2 2 3.6-4.2" />
+        </Shape>
+      );
+    case 'in_flight':
+      return (
+        <Shape class={name}>
+          <circle cx="8" cy="8" r="6.2" />
+          <path d="M4.9 8h5.8M8.4 5.5 10.9 8l-2.5 2.5" />
+        </Shape>
+      );
+    case 'unaccounted':
+      return (
+        <Shape class={name}>
+          <path d="M8 .8 15.2 8 8 15.2.8 8z" />
+          <path class="cut" d="M8 4.2v4.6M8 11.2v.6" />
+        </Shape>
+      );
+    default:
+      return (
+        <Shape class={name}>
+          <circle cx="8" cy="8" r="6.2" />
+          <path d="M6.2 6.4a1.9 1.9 0 1 1 2.6 1.9c-.5.2-.8.5-.8 1.1M8 11.6v.1" />
         </Shape>
       );
   }

@@ -5,7 +5,7 @@ import { useState } from 'preact/hooks';
 import { type Language, LANGUAGES } from '../i18n/catalogue.ts';
 import type { Translator } from '../i18n/translate.ts';
 import type { Health } from '../live/link.ts';
-import { plantHref } from '../route.ts';
+import { fleetHref, plantHref } from '../route.ts';
 import { useApp, useNow } from '../state/context.ts';
 import { applyTheme, storedTheme, type Theme } from '../state/settings.ts';
 import { HealthMark, Logo } from './marks.tsx';
@@ -78,7 +78,7 @@ export function Shell(props: {
   const { t } = words;
   const pages = [
     { id: 'plant', href: plantHref(), text: t('nav.plant') },
-    { id: 'fleet', href: '#/fleet', text: t('nav.fleet') },
+    { id: 'fleet', href: fleetHref(), text: t('nav.fleet') },
   ];
   return (
     <div class={`shell link-${state}`}>
