@@ -1,7 +1,8 @@
-//! The project's own commands: `cargo xtask demo | test | bench`. Stands outside the product: it builds it, runs it, and holds it to account.
+//! The project's own commands: `cargo xtask demo | test | bench | chaos`. Stands outside the product: it builds it, runs it, and holds it to account.
 
 mod bench;
 mod build;
+mod chaos;
 mod command;
 mod demo;
 mod setup;
@@ -27,20 +28,26 @@ enum Task {
     Test(test::Options),
     /// Run the benchmarks (criterion)
     Bench(bench::Options),
+    /// Put faults into the demo's processes by a seeded schedule, or into both cores in simulation, and check that nothing is lost or twice
+    Chaos(chaos::Options),
 }
 
 fn main() -> ExitCode {
     let done = match Cli::parse().task {
-        Task::Demo(options) => demo::run(&options),
-        Task::Test(options) => test::run(&options),
-        Task::Bench(options) => bench::run(&options),
+        Task::Demo(options) => demo::run(&options).map(code),
+        Task::Test(options) => test::run(&options).map(code),
+        Task::Bench(options) => bench::run(&options).map(code),
+        Task::Chaos(options) => chaos::run(&options),
     };
     match done {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn code(is_clean: bool) -> ExitCode {
+    if is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

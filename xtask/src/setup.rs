@@ -16,6 +16,8 @@ const PEERS: &[(&str, &str)] = &[
     // pymodbus' server imports both, and only recommends them.
     ("/usr/lib/python3/dist-packages/serial", "python3-serial"),
     ("/usr/lib/python3/dist-packages/serial_asyncio", "python3-serial-asyncio"),
+    // Chaos runs set the clock of a gateway by it.
+    ("/usr/bin/faketime", "faketime"),
     ("/usr/bin/systemd-analyze", "systemd"),
     ("/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf", "fonts-dejavu-core"),
 ];

@@ -39,6 +39,10 @@ impl Process {
         Ok(())
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends `signal` (`TERM`, `KILL`, ...).
     pub fn signal(&self, signal: &str) -> Result<()> {
         command::output(Command::new("kill").arg(format!("-{signal}")).arg(self.child.id().to_string())).map(drop)

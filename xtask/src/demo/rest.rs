@@ -14,7 +14,12 @@ pub struct Rest {
 
 impl Rest {
     pub fn new(base: String, key: Option<String>) -> Self {
-        let agent = ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(30))).http_status_as_error(false).build().into();
+        Self::patient(base, key, Duration::from_secs(30))
+    }
+
+    /// One that gives up after `patience`.
+    pub fn patient(base: String, key: Option<String>, patience: Duration) -> Self {
+        let agent = ureq::Agent::config_builder().timeout_global(Some(patience)).http_status_as_error(false).build().into();
         Self { agent, base, key }
     }
 

@@ -1,6 +1,8 @@
 //! What the demo puts on disk before anything runs: ports, configurations, keys and certificates. Everything under one folder.
 
 use std::{
+    collections::BTreeMap,
+    ffi::OsString,
     fs,
     net::{SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
@@ -24,9 +26,14 @@ pub struct Site {
     pub collector_file: PathBuf,
     pub plant_file: PathBuf,
     pub truth_file: PathBuf,
+    pub collector_data: PathBuf,
     pub gateways: Vec<Gateway>,
     pub seed: u64,
     pub durability_interval_s: f64,
+    /// Where the collector takes batches.
+    pub uplink: SocketAddr,
+    /// Which gateway each machine belongs to (its number).
+    pub gateway_of: BTreeMap<String, usize>,
     api: SocketAddr,
     modbus: Vec<SocketAddr>,
 }
@@ -35,6 +42,9 @@ pub struct Gateway {
     pub id: String,
     pub file: PathBuf,
     pub status: SocketAddr,
+    pub data_dir: PathBuf,
+    /// What it is started with beside the demo's own environment.
+    pub env: Vec<(String, OsString)>,
     mqtt: SocketAddr,
     token_file: PathBuf,
 }
@@ -66,8 +76,9 @@ impl PlantFile {
 }
 
 impl Site {
-    /// Makes the folder, chooses ports, writes all configurations, and initialises the collector.
-    pub fn prepare(options: &Options, programs: &Programs) -> Result<Self> {
+    /// Makes the folder, chooses ports, writes all configurations, and initialises the collector. `uplinks` are the ports by which the gateways
+    /// reach the collector, in their order; those that are not named reach it directly.
+    pub fn prepare(options: &Options, uplinks: &[u16], programs: &Programs) -> Result<Self> {
         let folder = options.data_dir.clone().unwrap_or_else(|| command::target_dir().join("demo"));
         empty(&folder)?;
         let logs = folder.join("logs");
@@ -104,9 +115,12 @@ impl Site {
             collector_file,
             plant_file,
             truth_file: folder.join("truth.jsonl"),
+            collector_data: folder.join("collector"),
             gateways: Vec::new(),
             seed: options.seed,
             durability_interval_s: 5.0,
+            uplink,
+            gateway_of: BTreeMap::new(),
             api,
             modbus: plant.machine.iter().filter_map(|m| m.listen).collect(),
             folder,
@@ -115,9 +129,12 @@ impl Site {
             let mqtt = SocketAddr::from(([127, 0, 0, 1], mqtt + number as u16));
             let status = free_port(0)?;
             let token_file = site.folder.join(format!("{id}.token"));
-            let gateway = Gateway { file: site.folder.join(format!("{id}.toml")), id, status, mqtt, token_file };
-            let polled = plant.machine.iter().filter(|m| m.gateway == gateway.id && m.link == "modbus");
-            fs::write(&gateway.file, gateway_toml(&site.folder, &gateway, uplink, polled, site.durability_interval_s))?;
+            let (file, data_dir) = (site.folder.join(format!("{id}.toml")), site.folder.join(&id));
+            let gateway = Gateway { file, id, status, data_dir, env: Vec::new(), mqtt, token_file };
+            let own = || plant.machine.iter().filter(|m| m.gateway == gateway.id);
+            site.gateway_of.extend(own().map(|m| (m.asset.clone(), number)));
+            let via = uplinks.get(number).copied().unwrap_or(uplink.port());
+            fs::write(&gateway.file, gateway_toml(&gateway, via, own().filter(|m| m.link == "modbus"), site.durability_interval_s))?;
             site.gateways.push(gateway);
         }
         Ok(site)
@@ -127,14 +144,26 @@ impl Site {
         format!("http://{}", self.api)
     }
 
-    /// Lets a gateway in: a one-time token from the collector, then `enroll` on the gateway.
-    pub fn enroll(&self, gateway: &Gateway, programs: &Programs) -> Result<()> {
+    /// Lets a gateway in: a one-time token from the collector, then `enroll` on the gateway. `again` replaces the key and certificate that it has.
+    pub fn enroll(&self, gateway: &Gateway, again: bool, programs: &Programs) -> Result<()> {
         let token = command::output(
             programs.command("collector").args(["token", "create", "--gateway", &gateway.id, "--config"]).arg(&self.collector_file),
         )?;
         let token = token.split_whitespace().find(|word| word.starts_with("mrt1.")).context("`token create` printed no token")?;
         fs::write(&gateway.token_file, token)?;
-        command::output(programs.command("gateway").args(["enroll", "--token", token, "--config"]).arg(&gateway.file)).map(drop)
+        let mut enroll = programs.command("gateway");
+        enroll.args(["enroll", "--token", token, "--config"]).arg(&gateway.file).args(again.then_some("--force"));
+        command::output(&mut enroll).map(drop)
+    }
+
+    /// Lets a gateway that did not run yet keep its data in `data_dir`.
+    pub fn keep_data_in(&mut self, number: usize, data_dir: PathBuf) -> Result<()> {
+        let gateway = &mut self.gateways[number];
+        let text = fs::read_to_string(&gateway.file)?;
+        let line = |dir: &Path| format!("data_dir = \"{}\"", dir.display());
+        fs::write(&gateway.file, text.replace(&line(&gateway.data_dir), &line(&data_dir)))?;
+        gateway.data_dir = data_dir;
+        Ok(())
     }
 
     /// Waits until every simulated Modbus device accepts connections.
@@ -216,14 +245,8 @@ advertise = "https://localhost:{}"
     text
 }
 
-fn gateway_toml<'a>(
-    folder: &Path,
-    gateway: &Gateway,
-    uplink: SocketAddr,
-    polled: impl Iterator<Item = &'a Machine>,
-    interval_s: f64,
-) -> String {
-    let Gateway { id, mqtt, status, .. } = gateway;
+fn gateway_toml<'a>(gateway: &Gateway, uplink: u16, polled: impl Iterator<Item = &'a Machine>, interval_s: f64) -> String {
+    let Gateway { id, mqtt, status, data_dir, .. } = gateway;
     let mut text = format!(
         r#"# Written by `cargo xtask demo`.
 [gateway]
@@ -231,7 +254,7 @@ id = "{id}"
 data_dir = "{}"
 
 [collector]
-url = "https://localhost:{}"
+url = "https://localhost:{uplink}"
 
 [broker]
 listen = "{mqtt}"
@@ -280,8 +303,7 @@ kind = "flat_line"
 signal = "vibration_velocity"
 duration = "20s"
 "#,
-        folder.join(id).display(),
-        uplink.port()
+        data_dir.display(),
     );
     for machine in polled {
         let name = machine.asset.rsplit('/').next().unwrap_or_default();
