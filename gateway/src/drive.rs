@@ -189,7 +189,8 @@ impl Driver {
             }
             Some(reason) => {
                 if !std::mem::replace(&mut self.complained, true) {
-                    let hint = "records wait in memory; let the collector take the backlog, raise spool.max_bytes, or check the disk";
+                    let hint = "records wait in memory; let the collector take the backlog or raise spool.max_bytes, and if the volume is full, free it \
+                                or lower spool.min_free";
                     tracing::error!(reason, hint, "records can't be made durable");
                 }
             }

@@ -2,21 +2,15 @@
 
 use std::{io, path::PathBuf};
 
-/// Which bound an append came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Limit {
-    /// What the spool's files may take.
-    Spool,
-    /// What must stay free on the volume.
-    Volume,
-}
-
 /// Why an operation failed. Whatever it was, the handle stays of use: a later append tries a new generation.
 #[derive(Debug, thiserror::Error)]
 pub enum SpoolError {
     /// Nothing was written. Acknowledging or retiring generations makes room.
-    #[error("full: {limit:?} would take {bytes} bytes, at most {max}")]
-    Full { limit: Limit, bytes: u64, max: u64 },
+    #[error("the spool is full: it would take {bytes} bytes, at most {max}")]
+    Full { bytes: u64, max: u64 },
+    /// Nothing was written. The volume has too little left, whoever filled it.
+    #[error("the volume is full: {free} bytes are free, {floor} must stay so, and {cost} more are needed")]
+    VolumeFull { free: u64, floor: u64, cost: u64 },
     /// Nothing was written, and nothing can make this payload fit.
     #[error("{bytes} bytes in one append, at most {max}")]
     TooLarge { bytes: u64, max: u64 },
@@ -54,7 +48,7 @@ impl SpoolError {
     /// There is no room, in the spool or on the volume.
     pub fn is_full(&self) -> bool {
         match self {
-            Self::Full { .. } => true,
+            Self::Full { .. } | Self::VolumeFull { .. } => true,
             Self::Commit { full, .. } => *full,
             Self::Io { source, .. } => is_no_space(source),
             Self::Storage { source: sled::Error::Io(source), .. } => is_no_space(source),

@@ -42,7 +42,7 @@ use parking_lot::{Mutex, RwLock};
 
 use commit::Request;
 pub use disk::{Change, Database, Disk, Flow};
-pub use error::{Limit, SpoolError};
+pub use error::SpoolError;
 use generation::{Failure, Generation, Handle};
 use group::Group;
 use read::Wanted;
@@ -50,8 +50,8 @@ use sidecar::Told;
 pub use sled_disk::SledDisk;
 use state::{Readers, State};
 pub use types::{
-    Append, Appended, Checkpoint, CorruptEntry, Counters, Entry, GenerationView, LANES, Lane, LaneView, Level, NewEntry, OpenReport,
-    Options, Parent, Peek, Room, Salvaged, SeqSpan, SpoolTime, stream_id,
+    Append, Appended, Checkpoint, CorruptEntry, Counters, Entry, GenerationView, LANES, Lane, LaneView, Level, MAX_FREE_SHARE_BYTES,
+    NewEntry, OpenReport, Options, Parent, Peek, Room, Salvaged, SeqSpan, SpoolTime, stream_id,
 };
 
 /// The largest append: beyond it one commit would hold others up for long.

@@ -1,7 +1,7 @@
 //! Room: what an append may cost is looked at before it is made, against the bound on the spool's own files and the floor of the volume. What
 //! is kept only to be looked at or sent again goes before an append is refused.
 
-use crate::{Level, Limit, Room, Spool, SpoolError, generation, salvage};
+use crate::{Level, Room, Spool, SpoolError, generation, salvage};
 
 /// What an ordinary append is taken to be when nothing is known of it.
 const SMALL_APPEND: u64 = 4096;
@@ -49,13 +49,12 @@ impl Spool {
         let bytes = self.state.lock().used().saturating_add(cost);
         let max = if with_reserve { self.options.max_bytes } else { self.options.max_bytes - self.options.reserve() };
         if bytes > max {
-            return Err(SpoolError::Full { limit: Limit::Spool, bytes, max });
+            return Err(SpoolError::Full { bytes, max });
         }
         let Some((free, total)) = self.disk.space() else { return Ok(()) };
-        let floor = self.options.min_free_bytes.max(total / 100 * u64::from(self.options.min_free_percent));
+        let floor = self.options.floor(total);
         if floor > 0 && free < floor.saturating_add(cost) {
-            let used = total.saturating_sub(free);
-            return Err(SpoolError::Full { limit: Limit::Volume, bytes: used.saturating_add(cost), max: total.saturating_sub(floor) });
+            return Err(SpoolError::VolumeFull { free, floor, cost });
         }
         Ok(())
     }

@@ -24,12 +24,16 @@ pub fn stream_id(generation_id: u64, lane: Lane) -> u64 {
     generation_id | u64::from(lane.0)
 }
 
+/// The most that a share of the volume keeps free. A tenth of a card is what its system needs; a tenth of a large disk is no reason to make
+/// nothing durable while tens of gigabytes are free.
+pub const MAX_FREE_SHARE_BYTES: u64 = 1 << 30;
+
 /// How a spool is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
     /// What all files together may take on disk.
     pub max_bytes: u64,
-    /// What must stay free on the volume, in bytes and in hundredths of it.
+    /// What must stay free on the volume, in bytes and in hundredths of it (as those, never more than [`MAX_FREE_SHARE_BYTES`]).
     pub min_free_bytes: u64,
     pub min_free_percent: u8,
     /// A generation is closed when its files take as much (never more than an eighth of `max_bytes`) or when it is as old.
@@ -44,6 +48,12 @@ pub struct Options {
 impl Options {
     pub(crate) fn generation_limit(&self) -> u64 {
         self.generation_bytes.min(self.max_bytes / 8)
+    }
+
+    /// What must stay free on a volume of `total` bytes.
+    pub fn floor(&self, total: u64) -> u64 {
+        let share = total / 100 * u64::from(self.min_free_percent);
+        self.min_free_bytes.max(share.min(MAX_FREE_SHARE_BYTES))
     }
 
     /// What only urgent appends, checkpoints and acknowledgements may use.

@@ -269,6 +269,7 @@ pub struct Spool {
 /// A share of a volume, or a size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Floor {
+    /// At most [`spool::MAX_FREE_SHARE_BYTES`].
     Percent(u8),
     Bytes(u64),
 }

@@ -60,6 +60,10 @@ impl Fixture {
         if !rest.contains("[status]") {
             text.push_str("\n[status]\nlisten = \"127.0.0.1:0\"\n");
         }
+        // What else fills the disk that the tests run on is not what they are about.
+        if !rest.contains("[spool]") {
+            text.push_str("\n[spool]\nmin_free = \"16MiB\"\n");
+        }
         text
     }
 

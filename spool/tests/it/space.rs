@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use spool::{Limit, Options, Spool, SpoolError, SpoolTime, simulated::SimDisk};
+use spool::{MAX_FREE_SHARE_BYTES, Options, Spool, SpoolError, SpoolTime, simulated::SimDisk};
 
 use crate::tools::{DATA, append, open_sim};
 
@@ -26,7 +26,7 @@ fn files_never_take_more_than_the_bound_however_often_it_is_filled_emptied_and_o
             loop {
                 match append(&spool, DATA, &group) {
                     Ok(_) => filled += group.len() * len,
-                    Err(SpoolError::Full { limit: Limit::Spool, .. }) => break,
+                    Err(SpoolError::Full { .. }) => break,
                     Err(other) => panic!("{other}"),
                 }
                 if filled % 7 == 0 {
@@ -68,10 +68,17 @@ fn the_floor_of_the_volume_holds() {
     disk.set_capacity(Some(400_000));
     let (spool, _) = open_sim(&disk, Options { min_free_bytes: 10_000, min_free_percent: 25, ..Options::default() });
     let error = (0..).find_map(|_| append(&spool, DATA, &[&[1; 1000]]).err()).unwrap();
-    assert!(matches!(error, SpoolError::Full { limit: Limit::Volume, .. }), "{error}");
+    assert!(matches!(error, SpoolError::VolumeFull { .. }), "{error}");
     assert!((270_000..=300_000).contains(&disk.used()), "{}", disk.used());
     let room = spool.room();
     assert_eq!((room.volume_total, room.level), (Some(400_000), spool::Level::Full));
     disk.set_capacity(Some(800_000));
     append(&spool, DATA, &[&[1; 1000]]).unwrap();
+}
+
+#[test]
+fn a_share_of_a_large_volume_is_not_more_than_its_cap() {
+    let tenth = Options { min_free_percent: 10, ..Options::default() };
+    assert_eq!((tenth.floor(8_000_000_000), tenth.floor(250 << 30)), (800_000_000, MAX_FREE_SHARE_BYTES));
+    assert_eq!(Options { min_free_bytes: 2 << 30, ..tenth }.floor(250 << 30), 2 << 30, "a size is taken as it is");
 }
