@@ -1,6 +1,9 @@
 //! Marks of many streams, and of streams that another process may still hold rows of.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use lake::{Lake, LakeOptions, PushReport, StoredRow};
 use protocol::StreamId;
@@ -60,13 +63,20 @@ async fn a_fence_alone_is_stored_and_survives_a_failed_commit() {
 
 #[tokio::test]
 async fn a_thousand_streams_take_little_and_those_of_long_ago_leave_the_log() {
-    let root = tempfile::tempdir().unwrap();
-    let lake = open_with(root.path(), |options| options.mark_retention = Duration::from_secs(2)).await;
-    for hundred in 0..10u64 {
-        lake.push((1..=100).flat_map(|stream| of_stream(hundred * 100 + stream, 1)).collect());
-        lake.commit().await.unwrap();
+    async fn ten_commits(root: &Path, retention: Duration) {
+        let lake = open_with(root, |options| options.mark_retention = retention).await;
+        for hundred in 0..10u64 {
+            lake.push((1..=100).flat_map(|stream| of_stream(hundred * 100 + stream, 1)).collect());
+            lake.commit().await.unwrap();
+        }
+        assert_eq!(lake.watermarks().len(), 1_000);
     }
-    assert_eq!(lake.watermarks().len(), 1_000);
+    // What is long ago must be longer than ten commits take here.
+    let (trial, begun) = (tempfile::tempdir().unwrap(), Instant::now());
+    ten_commits(trial.path(), Duration::from_secs(3600)).await;
+    let retention = Duration::from_secs(2) + 4 * begun.elapsed();
+    let root = tempfile::tempdir().unwrap();
+    ten_commits(root.path(), retention).await;
     let newest = |root: &Path| {
         let mut checkpoints: Vec<_> =
             std::fs::read_dir(root.join("window_summaries/_delta_log")).unwrap().map(|file| file.unwrap().path()).collect();
@@ -77,10 +87,9 @@ async fn a_thousand_streams_take_little_and_those_of_long_ago_leave_the_log() {
     let full = newest(root.path()).expect("a checkpoint");
     eprintln!("checkpoint with 1,000 streams: {full} bytes");
     assert!(full < 256 << 10, "{full} bytes");
-    drop(lake);
     let lake = open(root.path()).await;
     assert_eq!(lake.watermarks().len(), 1_000, "all are known within their time");
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    tokio::time::sleep(retention + Duration::from_secs(1)).await;
     for seq in 1..=12 {
         lake.push(of_stream(5_000, seq));
         lake.commit().await.unwrap();
