@@ -97,6 +97,7 @@ impl Spool {
 
     fn try_commit(&self, requests: &[Request], retirable: &[Result<(), NotRetirable>]) -> Result<Vec<Answer>, SpoolError> {
         self.retry_removals();
+        self.retry_deferred();
         let current = self.current_with_room(requests.iter().map(Request::weight).sum())?;
         let mut cost = 0;
         let mut plan = Plan::new(&self.state.lock(), &current);

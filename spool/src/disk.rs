@@ -19,13 +19,15 @@ pub trait Disk: Send + Sync + 'static {
     fn rename(&self, from: &str, to: &str) -> Result<(), SpoolError>;
     /// Copies a folder that is not open; not durable.
     fn copy(&self, from: &str, to: &str) -> Result<(), SpoolError>;
-    /// The raw bytes of a folder's database, in pieces, in the order in which they lie there.
+    /// The raw bytes of a folder's database, in pieces, in the order in which they lie there. Those that the medium does not give are left
+    /// out; any other failure is an error.
     fn raw(&self, name: &str, each: &mut dyn FnMut(&[u8])) -> Result<(), SpoolError>;
     /// A checksum over a folder's closed database.
     fn digest(&self, name: &str) -> Result<u32, SpoolError>;
     /// A small file beside the database; `None` if it is not there.
     fn read_file(&self, name: &str, file: &str) -> Result<Option<Vec<u8>>, SpoolError>;
     /// Replaces a small file. With `sync` it is durable when this returns, and old or new if power fails before; without it may be cut.
+    /// Emptying one takes no room.
     fn write_file(&self, name: &str, file: &str, bytes: &[u8], sync: bool) -> Result<(), SpoolError>;
     /// What a folder takes; 0 if that can't be found out.
     fn bytes(&self, name: &str) -> u64;

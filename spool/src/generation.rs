@@ -1,8 +1,10 @@
 //! One generation: what is known of it, and how its folder is opened.
 //!
-//! Recovery of the database overwrites what lies behind a damaged place. So a folder is not opened if its files are not what they were when it
-//! was closed (`clean`), and one that was not closed is copied first; if the database then knows less than the small files say, the copy
-//! takes its place and is salvaged.
+//! Recovery of the database takes what lies behind a damaged place for a torn end, and overwrites it. So a folder is not opened if its files
+//! are not what they were when it was closed (`clean`), and one that was not closed is copied first. If the database then knows less than the
+//! small files say, or than lies in the raw bytes, the copy takes its place and is salvaged. Each commit is synced before the next is written:
+//! a power cut leaves at most one that is not whole, so raw bytes that are two commits ahead of the database, or one that is whole, were
+//! promised.
 
 use std::{
     ops::Deref,
@@ -10,17 +12,22 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use crate::{
-    GenerationView, LANES, Lane, LaneView, SpoolError,
+    GenerationView, LANES, Lane, LaneView, SpoolError, SpoolTime,
     disk::{Database, Disk, Flow},
     layout::{self, Meta, Progress},
-    salvage,
+    salvage::{self, Case},
+    scan::{Survey, survey},
     sidecar::{self, Closed, Mark, Seal, Told},
 };
 
 const PREFIX: &str = "gen-";
+/// A durable mark is written after so many commits, and with the next one after so long.
+const DURABLE_MARK_COMMITS: u64 = 64;
+const DURABLE_MARK_AGE: Duration = Duration::from_secs(30);
 
 pub(crate) fn name_of(ordinal: u64) -> String {
     format!("{PREFIX}{ordinal:010}")
@@ -50,6 +57,20 @@ pub(crate) struct Generation {
     /// Its seal is on disk.
     pub(crate) sealed: bool,
     pub(crate) mark_counter: u64,
+    /// The commit that the durable mark tells, and when it was written.
+    pub(crate) durable_mark: (u64, SpoolTime),
+    /// It is read from the raw bytes of its files.
+    pub(crate) deferred: Option<Deferred>,
+}
+
+/// A generation that can't be opened or salvaged for now.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Deferred {
+    /// What was found lost.
+    pub(crate) entries_lost: u64,
+    /// When that was tried last, and the room that there was.
+    pub(crate) tried_at: SpoolTime,
+    pub(crate) room: u64,
 }
 
 impl Generation {
@@ -64,6 +85,8 @@ impl Generation {
             moved: false,
             sealed: false,
             mark_counter: 0,
+            durable_mark: (progress.commit, meta.opened_at),
+            deferred: None,
         }
     }
 
@@ -94,6 +117,13 @@ impl Generation {
 
     pub(crate) fn pending(&self) -> u64 {
         (0..LANES).map(|lane| self.progress.through[lane] - self.acked[lane]).sum()
+    }
+
+    /// So much has been committed since that it is to be told durably. The commit that begins a generation need not be.
+    pub(crate) fn is_durable_mark_due(&self, now: SpoolTime) -> bool {
+        let (commit, at) = self.durable_mark;
+        let age = Duration::from_micros(now.0.saturating_sub(at.0));
+        self.progress.commit >= commit + DURABLE_MARK_COMMITS || (self.progress.commit > commit && age >= DURABLE_MARK_AGE)
     }
 
     pub(crate) fn next_mark(&mut self) -> Mark {
@@ -192,12 +222,31 @@ pub(crate) fn open_folder(disk: &Arc<dyn Disk>, ordinal: u64, cache_bytes: u64, 
     let name = name_of(ordinal);
     let copy = copy_name(&name);
     let closed = sidecar::how_closed(&**disk, &name);
-    let copied = match closed {
+    let mut copied = false;
+    let mut found = None;
+    match closed {
         Closed::Changed => return Err(Failure::Damaged(SpoolError::Damaged { what: "a file of a generation" })),
-        Closed::Clean => false,
-        Closed::Unclean => may_copy && disk.remove(&copy).and_then(|()| disk.copy(&name, &copy)).is_ok(),
-    };
-    let opened = open_as_is(disk, ordinal, cache_bytes, told, closed == Closed::Unclean);
+        Closed::Clean => {}
+        Closed::Unclean if may_copy => {
+            match disk.remove(&copy).and_then(|()| disk.copy(&name, &copy)) {
+                Ok(()) => copied = true,
+                Err(error) if error.is_full() => {
+                    disk.remove(&copy).map_err(Failure::Other)?;
+                    return Err(Failure::Other(error));
+                }
+                // It is the files that can't be read.
+                Err(error) => tracing::warn!(name, error = &error as &dyn std::error::Error, "can't copy a generation that was not closed"),
+            }
+            found = survey(&**disk, &name).ok();
+        }
+        Closed::Unclean => {}
+    }
+    let mut opened = open_as_is(disk, ordinal, cache_bytes, told, closed);
+    if let (Ok(open), Some(found)) = (&opened, &found)
+        && lies_behind(disk, if copied { &copy } else { &name }, open, found)
+    {
+        opened = Err(Failure::Damaged(SpoolError::Damaged { what: "a generation's log" }));
+    }
     match &opened {
         Err(Failure::Damaged(_)) if copied => disk.remove(&name).and_then(|()| disk.rename(&copy, &name)).map_err(Failure::Other)?,
         // Also what is left of a copy that failed.
@@ -206,10 +255,23 @@ pub(crate) fn open_folder(disk: &Arc<dyn Disk>, ordinal: u64, cache_bytes: u64, 
     opened
 }
 
-fn open_as_is(disk: &Arc<dyn Disk>, ordinal: u64, cache_bytes: u64, told: &Told, unclean: bool) -> Result<Opened, Failure> {
+/// More than the database knows lies in the raw bytes, and it is not what a power cut left of a commit.
+fn lies_behind(disk: &Arc<dyn Disk>, name: &str, opened: &Opened, found: &Survey) -> bool {
+    let known = opened.progress;
+    let Some(newest) = found.newest.filter(|newest| newest.commit > known.commit && found.id() == Some(opened.meta.id)) else {
+        return false;
+    };
+    if newest.commit > known.commit + 1 {
+        return true;
+    }
+    let case = Case { meta: opened.meta, progress: newest, known: true };
+    salvage::in_memory(disk, name, &case).is_ok_and(|(_, rebuilt)| rebuilt.is_whole())
+}
+
+fn open_as_is(disk: &Arc<dyn Disk>, ordinal: u64, cache_bytes: u64, told: &Told, closed: Closed) -> Result<Opened, Failure> {
     let name = name_of(ordinal);
     let failure = |e: SpoolError| if e.is_damage() { Failure::Damaged(e) } else { Failure::Other(e) };
-    if sidecar::note_open(&**disk, &name).is_err() {
+    if sidecar::note_open(&**disk, &name, closed).is_err() {
         tracing::debug!(name, "generation may be taken for a damaged one when it is opened next");
     }
     let database = disk.open(&name, cache_bytes).map_err(failure)?;
@@ -222,7 +284,7 @@ fn open_as_is(disk: &Arc<dyn Disk>, ordinal: u64, cache_bytes: u64, told: &Told,
     };
     let Some((meta, progress)) = read().map_err(failure)? else {
         drop(database);
-        let was_made = told.mark.is_some() || told.seal.is_some() || salvage::survey(&**disk, &name).is_ok_and(|s| s.was_used());
+        let was_made = told.mark.is_some() || told.seal.is_some() || survey(&**disk, &name).is_ok_and(|s| s.was_used());
         return Err(if was_made { Failure::Damaged(SpoolError::Damaged { what: "a generation's head" }) } else { Failure::Incomplete });
     };
     let marked = told.mark.filter(|mark| mark.generation == meta.id).map(|mark| mark.progress);
@@ -231,7 +293,7 @@ fn open_as_is(disk: &Arc<dyn Disk>, ordinal: u64, cache_bytes: u64, told: &Told,
     if short || meta.ordinal != ordinal {
         return Err(Failure::Damaged(SpoolError::Damaged { what: "a generation's log" }));
     }
-    if unclean {
+    if closed == Closed::Unclean {
         write_again(&*database, &marked.unwrap_or_default(), &progress).map_err(Failure::Other)?;
     }
     Ok(Opened { handle: Handle::new(disk, &name, database), meta, progress })

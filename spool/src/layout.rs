@@ -358,3 +358,6 @@ pub(crate) fn take_lanes(rest: &mut &[u8]) -> Option<[u64; LANES]> {
     }
     Some(lanes)
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,16 +19,20 @@
 //!
 //! The bound ([`Options::max_bytes`]) is on what the files take, measured, and each append is held against it together with what it may cost.
 
+mod aside;
 mod commit;
 mod disk;
 mod error;
 mod generation;
 mod group;
 mod layout;
+mod memory;
+mod mend;
 mod open;
 mod read;
 mod rotate;
 mod salvage;
+mod scan;
 mod sidecar;
 pub mod simulated;
 mod sled_disk;
@@ -43,10 +47,9 @@ use parking_lot::{Mutex, RwLock};
 use commit::Request;
 pub use disk::{Change, Database, Disk, Flow};
 pub use error::SpoolError;
-use generation::{Failure, Generation, Handle};
+use generation::Generation;
 use group::Group;
 use read::Wanted;
-use sidecar::Told;
 pub use sled_disk::SledDisk;
 use state::{Readers, State};
 pub use types::{
@@ -111,7 +114,7 @@ impl Spool {
                 self.peek_as_is(generation, lane, from, max_entries, max_bytes)
             };
             let needs_mending = match &read {
-                Ok(peek) => !peek.corrupt.is_empty() && !self.is_salvaged(generation),
+                Ok(peek) => !peek.corrupt.is_empty() && !self.is_mended(generation),
                 Err(error) => error.is_damage(),
             };
             if !needs_mending || last_try || !self.mend(generation) {
@@ -185,7 +188,7 @@ impl Spool {
         state.generations.values().map(|generation| generation.view(state.is_current(generation.ordinal()))).collect()
     }
 
-    /// Generations that were salvaged since this was asked last; those of the opening are in its report.
+    /// Generations that turned out to be damaged since this was asked last; those of the opening are in its report.
     pub fn take_reports(&self) -> Vec<Salvaged> {
         std::mem::take(&mut self.state.lock().reports)
     }
@@ -206,27 +209,6 @@ impl Spool {
         }
         let wanted = Wanted { lane, from: from.max(1), through, units, max_entries, max_bytes };
         read::read(&**self.reader(ordinal)?, id, wanted)
-    }
-
-    /// The database of a generation; opens it if need be. `applying` is held by the caller.
-    fn reader(&self, ordinal: u64) -> Result<Arc<Handle>, SpoolError> {
-        if let Some(current) = self.state.lock().current.as_ref().filter(|current| current.ordinal == ordinal) {
-            return Ok(current.handle.clone());
-        }
-        let mut readers = self.readers.lock();
-        if let Some(handle) = readers.get(ordinal) {
-            return Ok(handle);
-        }
-        readers.make_room();
-        let told = Told::read(&*self.disk, &generation::name_of(ordinal));
-        let opened = match generation::open_folder(&self.disk, ordinal, self.options.cache_bytes / 4, &told, true) {
-            Ok(opened) => opened,
-            Err(Failure::Incomplete) => return Err(SpoolError::Damaged { what: "a generation's head" }),
-            Err(Failure::Damaged(error) | Failure::Other(error)) => return Err(error),
-        };
-        let handle = Arc::new(opened.handle);
-        readers.put(ordinal, handle.clone());
-        Ok(handle)
     }
 
     fn set_cursor(&self, ordinal: u64, lane: Lane, to: u64, forward: bool) -> Result<u64, SpoolError> {
@@ -268,50 +250,6 @@ impl Spool {
             generation.moved = true;
         }
         Ok(moved)
-    }
-
-    fn is_salvaged(&self, ordinal: u64) -> bool {
-        self.state.lock().generations.get(&ordinal).is_none_or(|generation| generation.meta.salvaged)
-    }
-
-    /// Salvages a generation that could not be read; true if reading it again makes sense.
-    fn mend(&self, ordinal: u64) -> bool {
-        let _writing = self.writing.lock();
-        if self.state.lock().is_current(ordinal)
-            && let Err(error) = self.begin()
-        {
-            tracing::error!(ordinal, error = &error as &dyn std::error::Error, "current generation can't be read, and no other made");
-            return false;
-        }
-        let _whole = self.applying.write();
-        self.readers.lock().close(ordinal);
-        let Some(known) = self.state.lock().generations.get(&ordinal).cloned() else { return false };
-        let name = generation::name_of(ordinal);
-        let told = Told::read(&*self.disk, &name);
-        let limit = Some((known.progress.through, known.progress.units));
-        let rebuilt = match salvage::salvage(&self.disk, ordinal, &told, limit, self.options.cache_bytes / 4) {
-            Ok(rebuilt) => rebuilt,
-            Err(error) => {
-                tracing::error!(name, error = &error as &dyn std::error::Error, "generation can't be salvaged");
-                return false;
-            }
-        };
-        if let Err(error) = salvage::prune_aside(&*self.disk, self.options.reserve()) {
-            tracing::warn!(error = &error as &dyn std::error::Error, "what was put aside stays for now");
-        }
-        let aside_bytes = salvage::aside_bytes(&*self.disk);
-        let mut state = self.state.lock();
-        state.aside_bytes = aside_bytes;
-        state.reports.push(rebuilt.salvaged);
-        if !rebuilt.held {
-            state.generations.remove(&ordinal);
-        } else if let Some(generation) = state.generations.get_mut(&ordinal) {
-            generation.meta.salvaged = true;
-            generation.touched = true;
-            generation.sealed = true;
-            generation.bytes = self.disk.bytes(&name);
-        }
-        true
     }
 }
 

@@ -1,18 +1,22 @@
 //! Opening: what is there is made known with as little reading as possible. The newest generation is opened for the checkpoint and for how far
 //! it came; the others are known from their seals.
 //!
-//! A generation that is damaged is salvaged; if even that fails it is left where it is and the spool goes on without it.
+//! Neither damage nor a full disk keeps a spool from opening. A generation that is damaged is salvaged. If that can't be done, or there is no
+//! room to open one safely, it stays as it is and is read from its raw bytes until there is room. If nothing is left of the newest checkpoint,
+//! the one before it is taken.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
-    LANES, OpenReport, Options, Spool, SpoolError, SpoolTime,
+    LANES, OpenReport, Options, Parent, Salvaged, Spool, SpoolError, SpoolTime, aside,
     disk::{Database, Disk, Flow},
-    generation::{self, Failure, Generation, Opened},
+    generation::{self, Deferred, Failure, Generation, Opened},
     group::Group,
     layout::{self, Head, Joiner},
-    salvage,
+    salvage::{self, Case, Known},
+    scan::survey,
     sidecar::Told,
+    space,
     state::{Part, Readers, State},
 };
 
@@ -25,11 +29,12 @@ struct Opening<'a> {
 }
 
 impl Spool {
-    /// Opens the spool on `disk`, or makes one. What is damaged is salvaged and reported.
+    /// Opens the spool on `disk`, or makes one. What is damaged is salvaged and reported. If there is no room for a new generation appends fail
+    /// with [`SpoolError::Full`] until there is.
     ///
     /// # Errors
     /// [`SpoolError::InUse`] if it is open elsewhere, [`SpoolError::UnknownVersion`] if a newer program wrote it; otherwise what the file
-    /// system says.
+    /// system says, but neither for lack of room nor for damage.
     pub fn open(disk: Arc<dyn Disk>, options: Options, now: SpoolTime) -> Result<(Self, OpenReport), SpoolError> {
         let (state, readers, mut report) = Opening::run(&disk, options, now)?;
         let spool = Self {
@@ -55,15 +60,16 @@ impl Spool {
     }
 }
 
-/// What a generation's folder turned out to be.
-enum Found {
-    Opened(Box<(Opened, Told)>),
-    Nothing,
+/// A generation's database, and what is told beside it.
+struct Loaded {
+    opened: Opened,
+    told: Told,
+    deferred: Option<Deferred>,
 }
 
 impl Opening<'_> {
     fn run(disk: &Arc<dyn Disk>, options: Options, now: SpoolTime) -> Result<(State, Readers, OpenReport), SpoolError> {
-        let aside = salvage::resume(&**disk)?;
+        let aside = aside::resume(&**disk)?;
         let mut ordinals: Vec<u64> = disk.list()?.iter().filter_map(|name| generation::ordinal_of(name)).collect();
         ordinals.sort_unstable();
         let next_ordinal = ordinals.iter().chain(&aside).max().map_or(1, |newest| newest + 1);
@@ -77,40 +83,66 @@ impl Opening<'_> {
         };
         opening.newest(&mut ordinals)?;
         opening.older(&ordinals)?;
-        salvage::prune_aside(&**disk, options.reserve())?;
-        opening.state.aside_bytes = salvage::aside_bytes(&**disk);
+        if opening.report.checkpoint_lost && opening.state.checkpoint.is_empty() {
+            opening.older_checkpoint();
+        }
+        if let Err(error) = aside::prune_aside(&**disk, options.reserve()) {
+            tracing::warn!(error = &error as &dyn std::error::Error, "what was put aside stays for now");
+        }
+        opening.state.aside_bytes = aside::aside_bytes(&**disk);
         Ok((opening.state, opening.readers, opening.report))
     }
 
-    /// Loads the newest generation that is whole, takes it out of `ordinals` and removes what it says is retired.
+    /// Loads the newest generation of which anything is left, takes it out of `ordinals` and removes what it says is retired.
     fn newest(&mut self, ordinals: &mut Vec<u64>) -> Result<(), SpoolError> {
         while let Some(ordinal) = ordinals.pop() {
-            let Found::Opened(found) = self.load(ordinal, None)? else { continue };
-            let (mut opened, mut told) = *found;
-            let mut checkpoint = read_checkpoint(&opened)?;
-            if !checkpoint.whole && !opened.meta.salvaged {
+            let salvaged = self.report.salvaged.len();
+            let Some(mut loaded) = self.load(ordinal, None)? else {
+                // One that was never used is no loss.
+                self.report.checkpoint_lost |= self.report.salvaged.len() > salvaged;
+                continue;
+            };
+            let mut checkpoint = read_checkpoint(&loaded.opened)?;
+            let mut retired = read_retired(&*loaded.opened.handle);
+            if (!checkpoint.whole || retired.is_err()) && !loaded.opened.meta.salvaged {
+                let Loaded { opened, told, .. } = loaded;
                 drop(opened);
-                let Found::Opened(found) = self.salvage(ordinal, &told, None)? else { continue };
-                (opened, told) = *found;
-                checkpoint = read_checkpoint(&opened)?;
+                let Some(again) = self.salvage(ordinal, &told, &Known::default())? else { continue };
+                loaded = again;
+                checkpoint = read_checkpoint(&loaded.opened)?;
+                retired = read_retired(&*loaded.opened.handle);
             }
+            // What a salvage says is whole is what it found; what it should have found is in its report.
             self.report.checkpoint_lost |= !checkpoint.whole;
             self.state.checkpoint = checkpoint.parts;
-            for gone in read_retired(&*opened.handle)? {
+            let retired = retired.unwrap_or_else(|error| {
+                tracing::error!(ordinal, error = &error as &dyn std::error::Error, "can't tell which generations are retired");
+                Vec::new()
+            });
+            for gone in retired {
                 if let Some(at) = ordinals.iter().position(|o| *o == gone) {
-                    self.disk.remove(&generation::name_of(gone))?;
+                    self.retire(gone);
                     ordinals.remove(at);
                 }
             }
-            self.enter(ordinal, opened, &told, None);
+            self.enter(ordinal, loaded, None);
             return Ok(());
         }
         Ok(())
     }
 
+    fn retire(&mut self, ordinal: u64) {
+        let name = generation::name_of(ordinal);
+        if let Err(error) = self.disk.remove(&name) {
+            tracing::warn!(name, error = &error as &dyn std::error::Error, "the folder of a generation that is gone stays for now");
+            self.state.going.insert(ordinal);
+            self.state.going_bytes += self.disk.bytes(&name);
+        }
+    }
+
     /// Makes the generations before the newest known.
     fn older(&mut self, ordinals: &[u64]) -> Result<(), SpoolError> {
-        for &ordinal in ordinals.iter().rev() {
+        for (i, &ordinal) in ordinals.iter().enumerate().rev() {
             let name = generation::name_of(ordinal);
             let told = Told::read(&**self.disk, &name);
             if let Some(seal) = told.seal.filter(|seal| seal.meta.ordinal == ordinal) {
@@ -118,98 +150,149 @@ impl Opening<'_> {
                 self.state.generations.insert(ordinal, Generation { sealed: true, ..generation });
                 continue;
             }
-            let limit = self.limit_of(ordinal);
-            if let Found::Opened(found) = self.load(ordinal, limit)? {
-                let (opened, told) = *found;
-                self.enter(ordinal, opened, &told, limit);
+            let limit = self.limit_of(ordinal, &ordinals[..i]);
+            if let Some(loaded) = self.load(ordinal, limit)? {
+                self.enter(ordinal, loaded, limit);
             }
         }
         Ok(())
     }
 
-    /// How far a generation had come when the next one began.
-    fn limit_of(&self, ordinal: u64) -> Option<([u64; LANES], [u64; LANES])> {
+    /// How far a generation had come when the next one began. If nothing in its folder tells which one it is, and no older one is the one that
+    /// the next tells of, it is that.
+    fn limit_of(&self, ordinal: u64, older: &[u64]) -> Option<Parent> {
         let (_, next) = self.state.generations.range(ordinal + 1..).next()?;
         let before = next.meta.before?;
-        let told = Told::read(&**self.disk, &generation::name_of(ordinal));
-        let id = told.mark.map(|mark| mark.generation).or_else(|| salvage::survey(&**self.disk, &generation::name_of(ordinal)).ok()?.id());
-        (id == Some(before.generation)).then_some((before.through, before.units))
+        match self.id_of(ordinal) {
+            Some(id) => id == before.generation,
+            None => older.iter().all(|older| self.id_of(*older) != Some(before.generation)),
+        }
+        .then_some(before)
     }
 
-    fn enter(&mut self, ordinal: u64, opened: Opened, told: &Told, limit: Option<([u64; LANES], [u64; LANES])>) {
+    fn id_of(&self, ordinal: u64) -> Option<u64> {
+        let name = generation::name_of(ordinal);
+        let told = Told::read(&**self.disk, &name);
+        let told = told.seal.map(|seal| seal.meta.id).or(told.mark.map(|mark| mark.generation));
+        told.or_else(|| survey(&**self.disk, &name).ok()?.id())
+    }
+
+    /// The checkpoint of the newest generation that has one, if nothing is left of the last one.
+    fn older_checkpoint(&mut self) {
+        let ordinals: Vec<u64> = self.state.generations.keys().rev().copied().collect();
+        for ordinal in ordinals {
+            let told = Told::read(&**self.disk, &generation::name_of(ordinal));
+            let handle = match self.readers.get(ordinal) {
+                Some(_) => continue,
+                None => generation::open_folder(self.disk, ordinal, self.options.cache_bytes / 4, &told, true),
+            };
+            let Some(found) = handle.ok().and_then(|opened| read_checkpoint(&opened).ok()).filter(|found| !found.parts.is_empty()) else {
+                continue;
+            };
+            tracing::error!(ordinal, "nothing is left of the newest checkpoint: an older generation's is taken");
+            self.state.checkpoint = found.parts;
+            return;
+        }
+    }
+
+    fn enter(&mut self, ordinal: u64, loaded: Loaded, limit: Option<Parent>) {
+        let Loaded { opened, told, deferred } = loaded;
         let name = generation::name_of(ordinal);
         let mut progress = opened.progress;
-        let exact =
-            told.seal.filter(|seal| seal.meta.id == opened.meta.id).map(|seal| (seal.progress.through, seal.progress.units)).or(limit);
-        if let Some((through, units)) = exact {
+        let sealed = told.seal.filter(|seal| seal.meta.id == opened.meta.id).map(|seal| (seal.progress.through, seal.progress.units));
+        if let Some((through, units)) = sealed.or(limit.map(|limit| (limit.through, limit.units))) {
             (progress.through, progress.units) = (through, units);
         }
-        let generation = Generation::with_told(opened.meta, progress, told, self.disk.bytes(&name));
+        let mut generation = Generation::with_told(opened.meta, progress, &told, self.disk.bytes(&name));
+        generation.deferred = deferred;
+        generation.touched |= deferred.is_some();
         self.state.generations.insert(ordinal, generation);
         self.readers.put(ordinal, Arc::new(opened.handle));
     }
 
-    /// Opens a generation, or salvages it.
-    fn load(&mut self, ordinal: u64, limit: Option<([u64; LANES], [u64; LANES])>) -> Result<Found, SpoolError> {
+    /// Opens a generation, or salvages it. `None` if nothing tells which one it is, or it was never used.
+    fn load(&mut self, ordinal: u64, limit: Option<Parent>) -> Result<Option<Loaded>, SpoolError> {
         let name = generation::name_of(ordinal);
         let told = Told::read(&**self.disk, &name);
+        let known = Known { whole: None, limit };
         self.readers.make_room();
         match generation::open_folder(self.disk, ordinal, self.options.cache_bytes / 4, &told, true) {
-            Ok(opened) if limit.is_none_or(|(through, _)| (0..LANES).all(|lane| opened.progress.through[lane] >= through[lane])) => {
-                Ok(Found::Opened(Box::new((opened, told))))
+            Ok(opened) if limit.is_none_or(|limit| (0..LANES).all(|lane| opened.progress.through[lane] >= limit.through[lane])) => {
+                Ok(Some(Loaded { opened, told, deferred: None }))
             }
             Ok(opened) => {
                 drop(opened);
-                self.salvage(ordinal, &told, limit)
+                self.salvage(ordinal, &told, &known)
             }
+            // The next one tells of it, so it was used.
+            Err(Failure::Incomplete) if limit.is_some() => self.salvage(ordinal, &told, &known),
             Err(Failure::Incomplete) => {
-                self.disk.remove(&name)?;
-                Ok(Found::Nothing)
+                self.retire(ordinal);
+                Ok(None)
             }
             Err(Failure::Damaged(error)) => {
                 tracing::error!(name, error = &error as &dyn std::error::Error, "generation is damaged");
-                self.salvage(ordinal, &told, limit)
+                self.salvage(ordinal, &told, &known)
+            }
+            Err(Failure::Other(error)) if error.is_full() => {
+                tracing::error!(name, error = &error as &dyn std::error::Error, "no room to open a generation safely");
+                self.defer(ordinal, &told, &known)
             }
             Err(Failure::Other(error)) => Err(error),
         }
     }
 
-    fn salvage(&mut self, ordinal: u64, told: &Told, limit: Option<([u64; LANES], [u64; LANES])>) -> Result<Found, SpoolError> {
+    fn salvage(&mut self, ordinal: u64, told: &Told, known: &Known) -> Result<Option<Loaded>, SpoolError> {
         let name = generation::name_of(ordinal);
-        let is_newest = self.state.generations.is_empty();
-        let rebuilt = match salvage::salvage(self.disk, ordinal, told, limit, self.options.cache_bytes / 4) {
+        self.readers.make_room();
+        let Some(case) = Case::examine(&**self.disk, ordinal, told, known) else {
+            tracing::error!(name, "nothing is left of a generation: put aside");
+            self.report.salvaged.push(Salvaged { ordinal, ..Salvaged::default() });
+            if let Err(error) = aside::put_aside(&**self.disk, &name) {
+                tracing::warn!(name, error = &error as &dyn std::error::Error, "it stays where it is");
+            }
+            return Ok(None);
+        };
+        let rebuilt = match salvage::on_disk(self.disk, &self.options, told, &case) {
             Ok(rebuilt) => rebuilt,
-            Err(error) if error.is_full() => return Err(error),
             Err(error) => {
-                tracing::error!(name, error = &error as &dyn std::error::Error, "generation can't be salvaged: left where it is");
-                let progress = told.seal.map(|s| s.progress).or(told.mark.map(|m| m.progress));
-                // What was acknowledged is not lost with it.
-                let acked = told.mark.map(|mark| (mark.acked.iter().sum::<u64>(), mark.acked_units.iter().sum::<u64>()));
-                let lost = progress.map(|p| (p.through.iter().sum::<u64>(), p.units.iter().sum::<u64>()));
-                let (entries, units) = lost.unwrap_or_default();
-                self.report.checkpoint_lost |= is_newest;
-                self.report.salvaged.push(crate::Salvaged {
-                    ordinal,
-                    entries_found: 0,
-                    entries_lost: entries.saturating_sub(acked.unwrap_or_default().0),
-                    units_lost: acked.map(|(_, acked)| units.saturating_sub(acked)),
-                    held: false,
-                    opened_at: told.seal.map_or(SpoolTime(0), |seal| seal.meta.opened_at),
-                });
-                return Ok(Found::Nothing);
+                tracing::error!(name, error = &error as &dyn std::error::Error, "generation can't be salvaged yet");
+                return self.defer(ordinal, told, known);
             }
         };
-        self.report.salvaged.push(rebuilt.salvaged);
-        self.report.checkpoint_lost |= is_newest && rebuilt.checkpoint_lost;
-        if !rebuilt.held {
-            return Ok(Found::Nothing);
-        }
         let told = Told::read(&**self.disk, &name);
         match generation::open_folder(self.disk, ordinal, self.options.cache_bytes / 4, &told, false) {
-            Ok(opened) => Ok(Found::Opened(Box::new((opened, told)))),
-            Err(Failure::Other(error) | Failure::Damaged(error)) => Err(error),
-            Err(Failure::Incomplete) => Ok(Found::Nothing),
+            Ok(opened) => {
+                self.report(rebuilt.salvaged, rebuilt.checkpoint_lost);
+                Ok(Some(Loaded { opened, told, deferred: None }))
+            }
+            Err(failure) => {
+                tracing::error!(name, ?failure, "a generation that was put together anew can't be opened");
+                self.defer(ordinal, &told, &Known { whole: Some((case.meta, rebuilt.progress)), limit: None })
+            }
         }
+    }
+
+    /// Leaves a generation as it is, to be read from its raw bytes.
+    fn defer(&mut self, ordinal: u64, told: &Told, known: &Known) -> Result<Option<Loaded>, SpoolError> {
+        let name = generation::name_of(ordinal);
+        let Some(case) = Case::examine(&**self.disk, ordinal, told, known) else {
+            self.report.salvaged.push(Salvaged { ordinal, deferred: true, ..Salvaged::default() });
+            return Ok(None);
+        };
+        let (opened, rebuilt) = salvage::in_memory(self.disk, &name, &case)?;
+        let salvaged = Salvaged { deferred: true, ..rebuilt.salvaged };
+        self.report(salvaged, rebuilt.checkpoint_lost);
+        let used = self.disk.list()?.iter().map(|name| self.disk.bytes(name)).sum();
+        let room = space::left(&**self.disk, &self.options, used);
+        let deferred = Deferred { entries_lost: salvaged.entries_lost, tried_at: self.state.now, room };
+        Ok(Some(Loaded { opened, told: *told, deferred: Some(deferred) }))
+    }
+
+    fn report(&mut self, salvaged: Salvaged, checkpoint_lost: bool) {
+        let is_newest = self.state.generations.is_empty();
+        self.report.checkpoint_lost |= is_newest && checkpoint_lost;
+        self.report.salvaged.push(salvaged);
     }
 }
 

@@ -54,6 +54,7 @@ impl Spool {
 
     /// Makes a generation and lets appends go there.
     pub(crate) fn begin(&self) -> Result<u64, SpoolError> {
+        self.retry_deferred();
         let (meta, progress, changes) = self.plan_generation();
         let bytes: usize = changes.iter().map(|(k, v)| k.len() + v.as_ref().map_or(0, Vec::len)).sum();
         self.make_room(self.disk.cost(bytes as u64), true)?;
@@ -72,6 +73,7 @@ impl Spool {
                         error = &left as &dyn std::error::Error,
                         "what was made of a generation stays until the next start"
                     );
+                    self.state.lock().going.insert(meta.ordinal);
                 }
                 return Err(error);
             }
@@ -165,16 +167,23 @@ impl Spool {
         state.now = state.now.max(now);
     }
 
-    /// Writes cursors that have moved to the marks.
+    /// Writes what has moved to the marks.
     pub(crate) fn write_marks(&self, sync: bool) {
         let marks: Vec<_> = {
-            let mut state = self.state.lock();
-            state.generations.values_mut().filter(|g| g.moved).map(|g| (g.ordinal(), g.next_mark())).collect()
+            let state = &mut *self.state.lock();
+            let now = state.now;
+            let moved = state.generations.values_mut().filter(|g| g.moved);
+            moved.map(|g| (g.ordinal(), sync || g.is_durable_mark_due(now), g.next_mark())).collect()
         };
-        for (ordinal, mark) in marks {
-            if let Err(error) = mark.write(&*self.disk, &generation::name_of(ordinal), sync) {
-                tracing::warn!(ordinal, error = &error as &dyn std::error::Error, "can't write a generation's mark");
-                if let Some(generation) = self.state.lock().generations.get_mut(&ordinal) {
+        for (ordinal, sync, mark) in marks {
+            let written = mark.write(&*self.disk, &generation::name_of(ordinal), sync);
+            let state = &mut *self.state.lock();
+            let Some(generation) = state.generations.get_mut(&ordinal) else { continue };
+            match written {
+                Ok(()) if sync => generation.durable_mark = (mark.progress.commit, state.now),
+                Ok(()) => {}
+                Err(error) => {
+                    tracing::warn!(ordinal, error = &error as &dyn std::error::Error, "can't write a generation's mark");
                     generation.moved = true;
                 }
             }

@@ -1,241 +1,74 @@
 //! What becomes of a generation that can't be opened or knows less than it should: its values are looked for in the raw bytes of its files,
-//! wherever they lie, and put into a new folder under the same name, id and sequences. The old folder is put aside for people to look at.
+//! wherever they lie (`scan.rs`), and put into a new folder under the same name, id and sequences. The old folder is put aside for people to
+//! look at (`aside.rs`).
 //!
 //! Crash-safe: the new folder is whole and durable under another name before the old one is put aside, and only then takes its name.
 //! Memory is bounded: entries go straight from the old files to the new database; only the checkpoint is gathered.
+//!
+//! If there is no room for a new folder, or it can't be made, the old one stays where it is, and what is left of it is put together in memory
+//! for as long as it is read: no more than a generation's size.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
-    LANES, Lane, Salvaged, SpoolError, SpoolTime,
+    LANES, Lane, Options, Parent, Salvaged, SpoolError, SpoolTime,
+    aside::{self, NEW},
     disk::{Change, Database, Disk, Flow},
-    generation::{self, Handle},
-    layout::{self, HEAD_BYTES, Head, Joiner, Kind, MAGIC, Meta, NoHead, PIECE_BYTES, Progress},
+    generation::{self, Handle, Opened},
+    layout::{self, Head, Joiner, Kind, Meta, Progress},
+    memory::Memory,
     read::head_for,
+    scan::{scan_raw, survey},
     sidecar::{self, Mark, Seal, Told},
+    space,
 };
-
-const NEW: &str = "new-";
-const ASIDE: &str = "damaged-";
-/// Folders put aside that are kept.
-const KEPT: usize = 3;
-/// Pieces of one checkpoint part in one commit.
-type Pieces = BTreeMap<u16, (Head, Vec<u8>)>;
 
 /// Bytes that are written at once.
 const BATCH_BYTES: usize = 256 << 10;
 
-/// Finds values in raw bytes that come in pieces.
-#[derive(Debug, Default)]
-struct Scanner {
-    buffer: Vec<u8>,
+/// What is known of a generation besides what its own folder tells.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Known {
+    /// Head and progress, as they were in memory.
+    pub(crate) whole: Option<(Meta, Progress)>,
+    /// What the next generation says of it.
+    pub(crate) limit: Option<Parent>,
 }
 
-impl Scanner {
-    fn push(&mut self, piece: &[u8], each: &mut dyn FnMut(Head, &[u8])) {
-        self.buffer.extend_from_slice(piece);
-        self.run(false, each);
-    }
+/// What a damaged generation should be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Case {
+    pub(crate) meta: Meta,
+    pub(crate) progress: Progress,
+    /// Something is left that tells how far it had come. If not, the checkpoint is the newest that is found, and nobody can say that it is whole.
+    pub(crate) known: bool,
+}
 
-    fn finish(mut self, each: &mut dyn FnMut(Head, &[u8])) {
-        self.run(true, each);
-    }
-
-    fn run(&mut self, to_the_end: bool, each: &mut dyn FnMut(Head, &[u8])) {
-        let mut at = 0;
-        loop {
-            let Some(found) = self.buffer[at..].iter().position(|byte| *byte == MAGIC[0]) else {
-                at = self.buffer.len();
-                break;
-            };
-            at += found;
-            let rest = &self.buffer[at..];
-            match Head::parse(&rest[..rest.len().min(HEAD_BYTES + PIECE_BYTES)]) {
-                Ok((head, bytes)) => {
-                    each(head, bytes);
-                    at += HEAD_BYTES + bytes.len();
-                }
-                Err(NoHead::Short) if !to_the_end && MAGIC.starts_with(&rest[..rest.len().min(MAGIC.len())]) => break,
-                Err(_) => at += 1,
-            }
+impl Case {
+    /// `None` if nothing tells which generation it is.
+    pub(crate) fn examine(disk: &dyn Disk, ordinal: u64, told: &Told, known: &Known) -> Option<Self> {
+        let found = survey(disk, &generation::name_of(ordinal)).unwrap_or_default();
+        let sealed = told.seal.map(|seal| seal.meta);
+        let id = known.whole.map(|(meta, _)| meta.id).or(sealed.map(|meta| meta.id)).or(told.mark.map(|mark| mark.generation));
+        let id = id.or(found.id()).or(known.limit.map(|limit| limit.generation))?;
+        let meta = known.whole.map(|(meta, _)| meta).or(sealed).or(found.meta.filter(|meta| meta.id == id));
+        let meta = meta.unwrap_or(Meta { id, ordinal, opened_at: SpoolTime(0), parent: None, before: None, salvaged: true });
+        let meta = Meta { ordinal, salvaged: true, ..meta };
+        if let Some((_, progress)) = known.whole {
+            return Some(Self { meta, progress, known: true });
         }
-        self.buffer.drain(..at);
-    }
-}
-
-fn scan_raw(disk: &dyn Disk, name: &str, each: &mut dyn FnMut(Head, &[u8])) -> Result<(), SpoolError> {
-    let mut scanner = Scanner::default();
-    disk.raw(name, &mut |piece| scanner.push(piece, each))?;
-    scanner.finish(each);
-    Ok(())
-}
-
-/// What the raw bytes tell at first sight.
-#[derive(Debug, Default)]
-pub(crate) struct Survey {
-    id: Option<u64>,
-    meta: Option<Meta>,
-    newest: Option<Progress>,
-    /// The newest commit of which a part of the checkpoint was found.
-    checkpoint: u64,
-    through: [u64; LANES],
-    units: [u64; LANES],
-}
-
-impl Survey {
-    /// The generation's id.
-    pub(crate) fn id(&self) -> Option<u64> {
-        self.meta.map(|meta| meta.id).or(self.id)
-    }
-
-    /// Something was written after it was made.
-    pub(crate) fn was_used(&self) -> bool {
-        self.through != [0; LANES] || self.checkpoint > 1 || self.newest.is_some_and(|progress| progress.commit > 1)
-    }
-}
-
-pub(crate) fn survey(disk: &dyn Disk, name: &str) -> Result<Survey, SpoolError> {
-    let mut survey = Survey::default();
-    scan_raw(disk, name, &mut |head, bytes| {
-        survey.id.get_or_insert(head.generation);
-        match head.kind {
-            Kind::Meta => survey.meta = Meta::from_body(head.generation, bytes).or(survey.meta),
-            Kind::Commit if survey.newest.is_none_or(|newest| newest.commit < head.seq) => {
-                survey.newest = Progress::from_body(head.seq, bytes).or(survey.newest);
-            }
-            Kind::Checkpoint => survey.checkpoint = survey.checkpoint.max(head.seq),
-            Kind::Entry => {
-                let lane = usize::from(head.lane);
-                if head.seq > survey.through[lane] {
-                    survey.through[lane] = head.seq;
-                    survey.units[lane] = head.units_before.saturating_add(head.units);
-                }
-            }
-            _ => {}
-        }
-    })?;
-    Ok(survey)
-}
-
-/// A generation that was put together anew.
-pub(crate) struct Rebuilt {
-    pub(crate) salvaged: Salvaged,
-    pub(crate) checkpoint_lost: bool,
-    /// There is a folder again.
-    pub(crate) held: bool,
-}
-
-/// Finishes or forgets what was interrupted; returns the ordinals of folders that were put aside.
-pub(crate) fn resume(disk: &dyn Disk) -> Result<Vec<u64>, SpoolError> {
-    for name in disk.list()? {
-        if let Some(old) = name.strip_prefix(NEW) {
-            // The old one is put aside only when the new one is whole.
-            if disk.exists(old) {
-                disk.remove(&name)?;
-            } else {
-                disk.rename(&name, old)?;
-            }
-        } else if name.starts_with(&generation::copy_name("")) {
-            disk.remove(&name)?;
-        }
-    }
-    Ok(disk.list()?.iter().filter_map(|name| generation::ordinal_of(aside(name)?.1)).collect())
-}
-
-/// Number and former name of a folder that was put aside.
-fn aside(name: &str) -> Option<(u64, &str)> {
-    let (number, name) = name.strip_prefix(ASIDE)?.split_once('-')?;
-    Some((number.parse().ok()?, name))
-}
-
-/// What the folders that were put aside take.
-pub(crate) fn aside_bytes(disk: &dyn Disk) -> u64 {
-    disk.list().unwrap_or_default().iter().filter(|name| aside(name).is_some()).map(|name| disk.bytes(name)).sum()
-}
-
-/// Removes the oldest of those put aside until they are few and take no more than `max_bytes`.
-pub(crate) fn prune_aside(disk: &dyn Disk, max_bytes: u64) -> Result<(), SpoolError> {
-    let mut kept: Vec<(u64, String)> = disk.list()?.into_iter().filter_map(|name| Some((aside(&name)?.0, name))).collect();
-    kept.sort_unstable();
-    let mut bytes = 0;
-    for (i, (_, name)) in kept.iter().rev().enumerate() {
-        bytes += disk.bytes(name);
-        if i >= KEPT || bytes > max_bytes {
-            disk.remove(name)?;
-        }
-    }
-    Ok(())
-}
-
-fn put_aside(disk: &dyn Disk, name: &str) -> Result<(), SpoolError> {
-    let number = disk.list()?.iter().filter_map(|name| Some(aside(name)?.0)).max().map_or(1, |n| n + 1);
-    disk.rename(name, &format!("{ASIDE}{number}-{name}"))
-}
-
-/// Puts a generation together anew, as far as anything is left of it. `limit` is how far it had come, if a later one tells.
-pub(crate) fn salvage(
-    disk: &Arc<dyn Disk>,
-    ordinal: u64,
-    told: &Told,
-    limit: Option<([u64; LANES], [u64; LANES])>,
-    cache_bytes: u64,
-) -> Result<Rebuilt, SpoolError> {
-    let name = generation::name_of(ordinal);
-    let found = survey(&**disk, &name)?;
-    let id = told.seal.map(|s| s.meta.id).or(told.mark.map(|m| m.generation)).or(found.id());
-    let Some(id) = id else {
-        put_aside(&**disk, &name)?;
-        let salvaged = Salvaged { ordinal, entries_found: 0, entries_lost: 0, units_lost: None, held: false, opened_at: SpoolTime(0) };
-        return Ok(Rebuilt { salvaged, checkpoint_lost: true, held: false });
-    };
-    let meta = told.seal.map(|s| s.meta).or(found.meta.filter(|m| m.id == id));
-    let meta = meta.unwrap_or(Meta { id, ordinal, opened_at: SpoolTime(0), parent: None, before: None, salvaged: true });
-    let meta = Meta { ordinal, salvaged: true, ..meta };
-    let goal = Goal::new(id, told, &found, limit);
-
-    let new = format!("{NEW}{name}");
-    disk.remove(&new)?;
-    let handle = Handle::new(disk, &new, disk.open(&new, cache_bytes)?);
-    let gathered = copy_values(&**disk, &name, &*handle, id, &goal)?;
-    let progress = Progress { fingerprint: gathered.fingerprint, ..goal.progress };
-    let mut changes = gathered.changes;
-    changes.push((layout::META_KEY.to_vec(), Some(meta.encode())));
-    changes.push((layout::COMMIT_KEY.to_vec(), Some(progress.encode(id))));
-    handle.apply(changes)?;
-    handle.sync()?;
-    let salvaged = Salvaged { opened_at: meta.opened_at, ..count(&*handle, ordinal, id, &progress)? };
-    drop(handle);
-    Seal { meta, progress }.write(&**disk, &new)?;
-    sidecar::touch(&**disk, &new)?;
-    if let Some(mark) = told.mark.filter(|mark| mark.generation == id) {
-        Mark { progress, ..mark }.write(&**disk, &new, true)?;
-    }
-    put_aside(&**disk, &name)?;
-    disk.rename(&new, &name)?;
-    tracing::warn!(name, found = salvaged.entries_found, lost = salvaged.entries_lost, "generation was damaged: put together anew");
-    Ok(Rebuilt { salvaged, checkpoint_lost: !goal.known || gathered.fingerprint != goal.progress.fingerprint, held: true })
-}
-
-/// How far a generation should have come.
-struct Goal {
-    progress: Progress,
-    /// Something is left that tells it. If not, the checkpoint is the newest that is found, and nobody can say that it is whole.
-    known: bool,
-}
-
-impl Goal {
-    fn new(id: u64, told: &Told, found: &Survey, limit: Option<([u64; LANES], [u64; LANES])>) -> Self {
         let marked = told.mark.filter(|mark| mark.generation == id).map(|mark| mark.progress);
         let mut progress = marked.into_iter().chain(found.newest).max_by_key(|p| p.commit).unwrap_or_default();
-        let known = marked.is_some() || found.newest.is_some() || told.seal.is_some();
+        let seal = told.seal.filter(|seal| seal.meta.id == id).map(|seal| seal.progress);
+        let known = marked.is_some() || found.newest.is_some() || seal.is_some();
         if !known {
             progress.commit = found.checkpoint;
         }
-        let exact = told.seal.map(|seal| (seal.progress.through, seal.progress.units)).or(limit);
-        if let Some(seal) = told.seal.filter(|seal| seal.progress.commit >= progress.commit) {
-            progress = seal.progress;
+        if let Some(seal) = seal.filter(|seal| seal.commit >= progress.commit) {
+            progress = seal;
         }
-        if let Some((through, units)) = exact {
+        let limit = known.limit.filter(|limit| limit.generation == id).map(|limit| (limit.through, limit.units));
+        if let Some((through, units)) = seal.map(|seal| (seal.through, seal.units)).or(limit) {
             (progress.through, progress.units) = (through, units);
         } else {
             for lane in 0..LANES {
@@ -244,8 +77,102 @@ impl Goal {
                 }
             }
         }
-        Self { progress, known }
+        Some(Self { meta, progress, known })
     }
+}
+
+/// What was put together.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rebuilt {
+    pub(crate) salvaged: Salvaged,
+    pub(crate) progress: Progress,
+    pub(crate) checkpoint_lost: bool,
+}
+
+impl Rebuilt {
+    /// Nothing that the case asks for is missing.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.salvaged.entries_lost == 0 && !self.checkpoint_lost
+    }
+}
+
+/// Puts a generation together anew, in a folder of its own, as far as anything is left of it. If that fails nothing has changed.
+pub(crate) fn on_disk(disk: &Arc<dyn Disk>, options: &Options, told: &Told, case: &Case) -> Result<Rebuilt, SpoolError> {
+    let name = generation::name_of(case.meta.ordinal);
+    let new = format!("{NEW}{name}");
+    disk.remove(&new)?;
+    room_for(&**disk, options, &name)?;
+    let built = build(disk, options.cache_bytes / 4, &name, &new, told, case).and_then(|rebuilt| {
+        let old = aside::put_aside(&**disk, &name)?;
+        if let Err(error) = disk.rename(&new, &name) {
+            disk.rename(&old, &name)?;
+            return Err(error);
+        }
+        Ok(rebuilt)
+    });
+    let rebuilt = match built {
+        Ok(rebuilt) => rebuilt,
+        Err(error) => {
+            if let Err(error) = disk.remove(&new) {
+                tracing::warn!(new, error = &error as &dyn std::error::Error, "what was made of a salvage stays until the next start");
+            }
+            return Err(error);
+        }
+    };
+    let Salvaged { entries_found, entries_lost, .. } = rebuilt.salvaged;
+    tracing::warn!(name, entries_found, entries_lost, "generation was damaged: put together anew");
+    Ok(rebuilt)
+}
+
+fn build(disk: &Arc<dyn Disk>, cache_bytes: u64, name: &str, new: &str, told: &Told, case: &Case) -> Result<Rebuilt, SpoolError> {
+    let handle = Handle::new(disk, new, disk.open(new, cache_bytes)?);
+    let rebuilt = fill(&**disk, name, case, &*handle, true)?;
+    drop(handle);
+    Seal { meta: case.meta, progress: rebuilt.progress }.write(&**disk, new)?;
+    sidecar::touch(&**disk, new)?;
+    if let Some(mark) = told.mark.filter(|mark| mark.generation == case.meta.id) {
+        Mark { progress: rebuilt.progress, ..mark }.write(&**disk, new, true)?;
+    }
+    Ok(rebuilt)
+}
+
+/// Room for another folder of about the same size; what was put aside makes way for it.
+fn room_for(disk: &dyn Disk, options: &Options, name: &str) -> Result<(), SpoolError> {
+    let cost = disk.bytes(name);
+    let check = || {
+        let used = disk.list()?.iter().map(|name| disk.bytes(name)).sum();
+        space::check(disk, options, used, cost, true)?;
+        match disk.space() {
+            Some((free, _)) if free < cost => Err(SpoolError::VolumeFull { free, floor: 0, cost }),
+            _ => Ok(()),
+        }
+    };
+    check().or_else(|_| {
+        aside::prune_aside(disk, 0)?;
+        check()
+    })
+}
+
+/// The same in memory. The folder `name` is only read; what can't be is taken for lost.
+pub(crate) fn in_memory(disk: &Arc<dyn Disk>, name: &str, case: &Case) -> Result<(Opened, Rebuilt), SpoolError> {
+    let handle = Handle::new(disk, name, Box::new(Memory::default()));
+    // The folder was not opened, so there is nothing to note when this is dropped.
+    handle.fail();
+    let rebuilt = fill(&**disk, name, case, &*handle, false)?;
+    Ok((Opened { handle, meta: case.meta, progress: rebuilt.progress }, rebuilt))
+}
+
+fn fill(disk: &dyn Disk, name: &str, case: &Case, database: &dyn Database, all_readable: bool) -> Result<Rebuilt, SpoolError> {
+    let gathered = copy_values(disk, name, database, case, all_readable)?;
+    let progress = Progress { fingerprint: gathered.fingerprint, ..case.progress };
+    let mut changes = gathered.changes;
+    changes.push((layout::META_KEY.to_vec(), Some(case.meta.encode())));
+    changes.push((layout::COMMIT_KEY.to_vec(), Some(progress.encode(case.meta.id))));
+    database.apply(changes)?;
+    database.sync()?;
+    let salvaged = count(database, &case.meta, &progress)?;
+    let checkpoint_lost = !case.known || gathered.fingerprint != case.progress.fingerprint;
+    Ok(Rebuilt { salvaged, progress, checkpoint_lost })
 }
 
 struct Gathered {
@@ -254,23 +181,25 @@ struct Gathered {
     fingerprint: u64,
 }
 
+type Versions = BTreeMap<u64, BTreeMap<u16, (Head, Vec<u8>)>>;
+
 /// Writes all whole values but the checkpoint's to `database`, and gathers that.
-fn copy_values(disk: &dyn Disk, name: &str, database: &dyn Database, id: u64, goal: &Goal) -> Result<Gathered, SpoolError> {
-    let mut parts: BTreeMap<u32, BTreeMap<u64, Pieces>> = BTreeMap::new();
+fn copy_values(disk: &dyn Disk, name: &str, database: &dyn Database, case: &Case, all_readable: bool) -> Result<Gathered, SpoolError> {
+    let goal = &case.progress;
+    let mut parts: BTreeMap<u32, Versions> = BTreeMap::new();
     let mut batch: Vec<Change> = Vec::new();
     let mut batch_bytes = 0;
     let mut failed = None;
-    scan_raw(disk, name, &mut |head, bytes| {
-        if head.generation != id || failed.is_some() {
+    let scanned = scan_raw(disk, name, &mut |head, bytes| {
+        if head.generation != case.meta.id || failed.is_some() {
             return;
         }
         match head.kind {
-            Kind::Entry if head.seq >= 1 && head.seq <= goal.progress.through[usize::from(head.lane)] => {}
-            Kind::Retired if head.units_before <= goal.progress.commit => {}
+            Kind::Entry if head.seq >= 1 && head.seq <= goal.through[usize::from(head.lane)] => {}
+            Kind::Retired if head.units_before <= goal.commit => {}
             Kind::Checkpoint if head.is_gone() && head.piece > 0 => return,
-            Kind::Checkpoint if head.seq <= goal.progress.commit => {
-                let part = head.units_before as u32;
-                let versions = parts.entry(part).or_default();
+            Kind::Checkpoint if head.seq <= goal.commit => {
+                let versions = parts.entry(head.units_before as u32).or_default();
                 versions.entry(head.seq).or_default().insert(head.piece, (head, bytes.to_vec()));
                 // What is older than a whole one is of no use.
                 let whole = versions.iter().rev().find(|(_, pieces)| pieces.len() >= usize::from(head.pieces)).map(|(seq, _)| *seq);
@@ -287,7 +216,12 @@ fn copy_values(disk: &dyn Disk, name: &str, database: &dyn Database, id: u64, go
             batch_bytes = 0;
             failed = database.apply(std::mem::take(&mut batch)).err();
         }
-    })?;
+    });
+    match scanned {
+        Err(error) if all_readable || !error.is_damage() => return Err(error),
+        Err(error) => tracing::error!(name, error = &error as &dyn std::error::Error, "generation can't be read at all"),
+        Ok(()) => {}
+    }
     if let Some(failed) = failed {
         return Err(failed);
     }
@@ -295,7 +229,7 @@ fn copy_values(disk: &dyn Disk, name: &str, database: &dyn Database, id: u64, go
     let mut gathered = Gathered { changes: Vec::new(), fingerprint: 0 };
     for (part, versions) in parts {
         for (commit, pieces) in versions.into_iter().rev() {
-            if pieces.values().any(|(head, _)| head.pieces == 0) {
+            if pieces.values().any(|(head, _)| head.is_gone()) {
                 break;
             }
             let mut joiner = Joiner::default();
@@ -311,7 +245,7 @@ fn copy_values(disk: &dyn Disk, name: &str, database: &dyn Database, id: u64, go
 }
 
 /// What a database holds of what it should.
-fn count(database: &dyn Database, ordinal: u64, id: u64, progress: &Progress) -> Result<Salvaged, SpoolError> {
+fn count(database: &dyn Database, meta: &Meta, progress: &Progress) -> Result<Salvaged, SpoolError> {
     let (mut entries, mut units) = (0u64, 0u64);
     for lane in (0..LANES as u8).map(Lane) {
         let mut joiner = Joiner::default();
@@ -324,7 +258,7 @@ fn count(database: &dyn Database, ordinal: u64, id: u64, progress: &Progress) ->
         };
         let end = layout::entry_key(lane, u64::MAX, u16::MAX);
         database.scan(&layout::entry_key(lane, 0, 0), &end, &mut |key, value| {
-            let Some((head, bytes)) = head_for(key, value, id) else { return Flow::Continue };
+            let Some((head, bytes)) = head_for(key, value, meta.id) else { return Flow::Continue };
             if head.seq != at {
                 close(std::mem::take(&mut joiner));
                 at = head.seq;
@@ -337,11 +271,12 @@ fn count(database: &dyn Database, ordinal: u64, id: u64, progress: &Progress) ->
     let all: u64 = progress.through.iter().sum();
     let all_units: u64 = progress.units.iter().sum();
     Ok(Salvaged {
-        ordinal,
+        ordinal: meta.ordinal,
         entries_found: entries,
         entries_lost: all.saturating_sub(entries),
         units_lost: all_units.checked_sub(units),
         held: true,
-        opened_at: SpoolTime(0),
+        opened_at: meta.opened_at,
+        deferred: false,
     })
 }

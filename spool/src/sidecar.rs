@@ -1,10 +1,12 @@
 //! The small files beside a generation's database.
 //!
-//! - `mark-a`, `mark-b`: how far it has come and what is acknowledged, in turn, never synced. After a power cut they may be behind, which
-//!   says nothing, but never ahead of what is durable. If they are ahead of what the database knows, entries are lost.
+//! - `mark-a`, `mark-b`: how far it has come and what is acknowledged, written with each commit in turn, not synced. After a power cut they
+//!   may be behind, which says nothing, but never ahead of what is durable. If they are ahead of what the database knows, entries are lost.
+//! - `mark`: the same, durable, written now and then.
 //! - `seal`: what it holds, durable, written when nothing is appended to it any more; so it need not be opened to be known.
 //! - `touched`: it is there when entries may have been sent.
-//! - `clean`: a checksum over the database, written when that was closed, and emptied before it is opened.
+//! - `clean`: a checksum over the database, written when that was closed, not synced, and emptied, durably, before it is opened. If it is
+//!   there and wrong the database was changed by something else; after a power cut it may be missing, which says nothing.
 
 use crate::{
     LANES, SpoolError,
@@ -13,6 +15,7 @@ use crate::{
 };
 
 const MARKS: [&str; 2] = ["mark-a", "mark-b"];
+const DURABLE_MARK: &str = "mark";
 const SEAL: &str = "seal";
 const TOUCHED: &str = "touched";
 const CLEAN: &str = "clean";
@@ -20,7 +23,7 @@ const CLEAN: &str = "clean";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Mark {
     pub(crate) generation: u64,
-    /// Of two marks the one with the higher counter stands.
+    /// Of several marks the one with the higher counter stands.
     pub(crate) counter: u64,
     pub(crate) progress: Progress,
     pub(crate) acked: [u64; LANES],
@@ -44,7 +47,7 @@ pub(crate) struct Told {
 impl Told {
     pub(crate) fn read(disk: &dyn Disk, name: &str) -> Self {
         let read = |file| disk.read_file(name, file).ok().flatten();
-        let mark = MARKS.iter().filter_map(|file| Mark::decode(&read(file)?)).max_by_key(|mark| mark.counter);
+        let mark = MARKS.iter().chain([&DURABLE_MARK]).filter_map(|file| Mark::decode(&read(file)?)).max_by_key(|mark| mark.counter);
         Self { mark, seal: read(SEAL).and_then(|bytes| Seal::decode(&bytes)), touched: read(TOUCHED).is_some() }
     }
 }
@@ -56,7 +59,8 @@ impl Mark {
         out.extend_from_slice(&self.progress.body());
         layout::put(&mut out, &self.acked);
         layout::put(&mut out, &self.acked_units);
-        disk.write_file(name, MARKS[(self.counter % 2) as usize], &checked(b"mark", &out), sync)
+        let file = if sync { DURABLE_MARK } else { MARKS[(self.counter % 2) as usize] };
+        disk.write_file(name, file, &checked(b"mark", &out), sync)
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
@@ -115,8 +119,8 @@ pub(crate) fn note_closed(disk: &dyn Disk, name: &str) -> Result<(), SpoolError>
     disk.write_file(name, CLEAN, &checked(b"clea", &digest.to_le_bytes()), false)
 }
 
-pub(crate) fn note_open(disk: &dyn Disk, name: &str) -> Result<(), SpoolError> {
-    disk.write_file(name, CLEAN, b"", false)
+pub(crate) fn note_open(disk: &dyn Disk, name: &str, closed: Closed) -> Result<(), SpoolError> {
+    disk.write_file(name, CLEAN, b"", closed == Closed::Clean)
 }
 
 fn checked(magic: &[u8; 4], body: &[u8]) -> Vec<u8> {

@@ -13,7 +13,7 @@
 //! before a manifest whose batch is not there to the end.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, TryLockError},
     hash::{BuildHasher, Hasher, RandomState},
     io::{self, Read},
     os::unix::fs::FileExt,
@@ -38,18 +38,24 @@ const FIXED_COST: u64 = 1 << 20;
 /// Folders on their way out.
 const GOING: &str = "removed-";
 const PIECE: usize = 256 << 10;
+/// What a medium gives or does not give as a whole.
+const BLOCK: usize = 4096;
+/// The medium failed.
+const EIO: i32 = 5;
 
 /// A spool's directory on a file system.
 #[derive(Debug)]
 pub struct SledDisk {
     dir: PathBuf,
+    /// The directory itself, locked as far as its file system can lock one; the databases have locks too.
+    _lock: File,
 }
 
 impl SledDisk {
-    /// The directory is made if it is not there.
+    /// The directory is made if it is not there, and locked: it takes no room, so it works on a full disk too.
     ///
     /// # Errors
-    /// What the file system says.
+    /// [`SpoolError::InUse`] if another one has it; otherwise what the file system says.
     pub fn new(dir: &Path) -> Result<Self, SpoolError> {
         let existed = dir.is_dir();
         fs::create_dir_all(dir).map_err(io_error("can't create", dir))?;
@@ -57,9 +63,12 @@ impl SledDisk {
         if !existed && let Some(parent) = dir.parent() {
             sync_path(parent)?;
         }
-        let disk = Self { dir };
+        let lock = lock(&dir)?;
+        let disk = Self { dir, _lock: lock };
         for name in disk.folders()?.iter().filter(|name| name.starts_with(GOING)) {
-            disk.delete(&disk.path(name))?;
+            if let Err(error) = disk.delete(&disk.path(name)) {
+                tracing::warn!(name, error = &error as &dyn std::error::Error, "what was removed stays until the next start");
+            }
         }
         Ok(disk)
     }
@@ -150,10 +159,28 @@ impl Disk for SledDisk {
     fn raw(&self, name: &str, each: &mut dyn FnMut(&[u8])) -> Result<(), SpoolError> {
         let mut buffer = vec![0; PIECE];
         for path in self.database_files(name)? {
-            let Ok(mut file) = File::open(&path) else { continue };
-            // What can't be read is left out; what comes behind it may still be found.
-            while let Ok(got @ 1..) = file.read(&mut buffer) {
-                each(&buffer[..got]);
+            let file = File::open(&path).map_err(io_error("can't open", &path))?;
+            let mut at = 0;
+            loop {
+                match file.read_at(&mut buffer, at) {
+                    Ok(0) => break,
+                    Ok(got) => {
+                        each(&buffer[..got]);
+                        at += got as u64;
+                    }
+                    // What the medium does not give is left out; what comes behind it may still be found.
+                    Err(e) if e.raw_os_error() == Some(EIO) && file.metadata().is_ok_and(|m| at < m.len()) => {
+                        match file.read_at(&mut buffer[..BLOCK], at) {
+                            Ok(0) => break,
+                            Ok(got) => {
+                                each(&buffer[..got]);
+                                at += got as u64;
+                            }
+                            Err(_) => at = (at / BLOCK as u64 + 1) * BLOCK as u64,
+                        }
+                    }
+                    Err(e) => return Err(io_error("can't read", &path)(e)),
+                }
             }
         }
         Ok(())
@@ -186,11 +213,14 @@ impl Disk for SledDisk {
     fn write_file(&self, name: &str, file: &str, bytes: &[u8], sync: bool) -> Result<(), SpoolError> {
         let folder = self.path(name);
         let path = folder.join(file);
-        if !sync {
+        if !sync || bytes.is_empty() {
             // In place: file systems write a file that was truncated to disk when it is closed.
             let written = File::options().write(true).create(true).truncate(false).open(&path).and_then(|file| {
                 file.write_all_at(bytes, 0)?;
-                if file.metadata()?.len() == bytes.len() as u64 { Ok(()) } else { file.set_len(bytes.len() as u64) }
+                if file.metadata()?.len() != bytes.len() as u64 {
+                    file.set_len(bytes.len() as u64)?;
+                }
+                if sync { file.sync_all() } else { Ok(()) }
             });
             return written.map_err(io_error("can't write", &path));
         }
@@ -229,6 +259,23 @@ fn bytes_of(folder: &Path) -> u64 {
             Err(_) => 0,
         })
         .sum()
+}
+
+/// A child process that is just being started may hold a copy of the lock for a moment (see `LOCK_PATIENCE`).
+fn lock(dir: &Path) -> Result<File, SpoolError> {
+    let file = File::open(dir).map_err(io_error("can't open", dir))?;
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if Instant::now() > deadline => return Err(SpoolError::InUse { path: dir.to_owned() }),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(10)),
+            Err(TryLockError::Error(error)) => {
+                tracing::warn!(dir = %dir.display(), error = &error as &dyn std::error::Error, "can't lock the spool's directory");
+                return Ok(file);
+            }
+        }
+    }
 }
 
 struct Store {

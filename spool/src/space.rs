@@ -1,7 +1,7 @@
 //! Room: what an append may cost is looked at before it is made, against the bound on the spool's own files and the floor of the volume. What
 //! is kept only to be looked at or sent again goes before an append is refused.
 
-use crate::{Level, Room, Spool, SpoolError, generation, salvage};
+use crate::{Level, Options, Room, Spool, SpoolError, aside, disk::Disk, generation};
 
 /// What an ordinary append is taken to be when nothing is known of it.
 const SMALL_APPEND: u64 = 4096;
@@ -33,7 +33,7 @@ impl Spool {
         loop {
             let Err(full) = self.fits(cost, with_reserve) else { return Ok(()) };
             if self.state.lock().aside_bytes > 0 {
-                salvage::prune_aside(&*self.disk, 0)?;
+                aside::prune_aside(&*self.disk, 0)?;
                 self.state.lock().aside_bytes = 0;
                 continue;
             }
@@ -46,17 +46,14 @@ impl Spool {
     }
 
     fn fits(&self, cost: u64, with_reserve: bool) -> Result<(), SpoolError> {
-        let bytes = self.state.lock().used().saturating_add(cost);
-        let max = if with_reserve { self.options.max_bytes } else { self.options.max_bytes - self.options.reserve() };
-        if bytes > max {
-            return Err(SpoolError::Full { bytes, max });
-        }
-        let Some((free, total)) = self.disk.space() else { return Ok(()) };
-        let floor = self.options.floor(total);
-        if floor > 0 && free < floor.saturating_add(cost) {
-            return Err(SpoolError::VolumeFull { free, floor, cost });
-        }
-        Ok(())
+        let used = self.state.lock().used();
+        check(&*self.disk, &self.options, used, cost, with_reserve)
+    }
+
+    /// What the files may still grow by, the reserve included.
+    pub(crate) fn left(&self) -> u64 {
+        let used = self.state.lock().used();
+        left(&*self.disk, &self.options, used)
     }
 
     /// Removes acknowledged generations that are more than shall be kept.
@@ -86,4 +83,24 @@ impl Spool {
         state.counters.generations_removed += 1;
         Ok(())
     }
+}
+
+pub(crate) fn left(disk: &dyn Disk, options: &Options, used: u64) -> u64 {
+    let left = options.max_bytes.saturating_sub(used);
+    disk.space().map_or(left, |(free, _)| left.min(free))
+}
+
+/// Whether `cost` bytes may be added to the `used` ones.
+pub(crate) fn check(disk: &dyn Disk, options: &Options, used: u64, cost: u64, with_reserve: bool) -> Result<(), SpoolError> {
+    let bytes = used.saturating_add(cost);
+    let max = if with_reserve { options.max_bytes } else { options.max_bytes - options.reserve() };
+    if bytes > max {
+        return Err(SpoolError::Full { bytes, max });
+    }
+    let Some((free, total)) = disk.space() else { return Ok(()) };
+    let floor = options.floor(total);
+    if floor > 0 && free < floor.saturating_add(cost) {
+        return Err(SpoolError::VolumeFull { free, floor, cost });
+    }
+    Ok(())
 }

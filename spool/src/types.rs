@@ -211,21 +211,26 @@ pub struct OpenReport {
     pub salvaged: Vec<Salvaged>,
     /// There was no spool here.
     pub created: bool,
-    /// The checkpoint, or a part of it, is gone or older than it should be.
+    /// The checkpoint, or a part of it, is gone or older than it should be. If nothing of it was left it is that of an older generation.
     pub checkpoint_lost: bool,
 }
 
 /// A generation that could not be read as it was, and what was saved of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Salvaged {
     pub ordinal: u64,
     pub entries_found: u64,
+    /// With those that were acknowledged. They are peeked as [`CorruptEntry`].
     pub entries_lost: u64,
+    /// `None` if they are not known.
     pub units_lost: Option<u64>,
     /// It is there still: what is lost of it shows in [`crate::Spool::peek`], entry by entry.
     pub held: bool,
     /// When it had been begun; 0 if that is not known. What is lost of it was made after that.
     pub opened_at: SpoolTime,
+    /// It stays as it is, for lack of room or because files can't be made, and what was found is read from its raw bytes. It is put together
+    /// anew when there is room; that is not reported again, unless more is lost.
+    pub deferred: bool,
 }
 
 /// The room that there is.

@@ -9,9 +9,13 @@ mod concurrent;
 #[cfg(test)]
 mod damage;
 #[cfg(test)]
+mod deferred;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod kill;
+#[cfg(test)]
+mod large;
 #[cfg(test)]
 mod model;
 #[cfg(test)]

@@ -134,7 +134,7 @@ fn run(seed: u64, lying: bool) -> Result<(), String> {
     let mut history = History::default();
     for _ in 0..8 {
         let mut now_and_then = |n: u32, value: u32| if rng.next_u32() % n == 0 { value } else { 0 };
-        let faults = Faults { failing_syncs: 0, apply: now_and_then(4, 50), open: 0, read: 0, skip_sync: lying, stop_after: None };
+        let faults = Faults { failing_syncs: 0, apply: now_and_then(4, 50), open: 0, read: 0, raw: 0, skip_sync: lying, stop_after: None };
         disk.set_faults(Faults { skip_sync: lying, ..Faults::default() });
         let Ok((spool, report)) = Spool::open(std::sync::Arc::new(disk.clone()), OPTIONS, SpoolTime(0)) else {
             return Err("it does not open".to_owned());
