@@ -1,5 +1,5 @@
-//! What durability costs, beside SQLite (WAL, synchronous=FULL) and fjall (synced at each commit) on the same records of 300 bytes to 30 KB.
-//! `cargo xtask bench --only spool`; set MILLRACE_BENCH_DIR to the disk that matters (the temporary folder may be in memory), and
+//! What durability costs, beside SQLite (WAL, synchronous=FULL) and fjall (synced at each commit) on the same records of 300 bytes to 30
+//! KB. `cargo xtask bench --only spool`; set MILLRACE_BENCH_DIR to the disk that matters (the temporary folder may be in memory), and
 //! MILLRACE_BENCH_HELD_MIB to the sizes at which opening is measured (default `16,64,256`; `1024` takes some minutes).
 
 use std::{

@@ -1,5 +1,5 @@
-//! Folders besides those of the generations: new ones that are being put together, copies, and damaged ones that were put aside for people to
-//! look at.
+//! Folders besides those of the generations: new ones that are being put together, copies, and damaged ones that were put aside for people
+//! to look at.
 
 use crate::{SpoolError, disk::Disk, generation};
 

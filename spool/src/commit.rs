@@ -1,4 +1,5 @@
-//! Writing: a group of appends becomes one atomic batch, then one sync. If the storage fails, the group is tried once more in a new generation.
+//! Writing: a group of appends becomes one atomic batch, then one sync. If the storage fails, the group is tried once more in a new
+//! generation.
 
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -1,10 +1,10 @@
 //! One generation: what is known of it, and how its folder is opened.
 //!
-//! Recovery of the database takes what lies behind a damaged place for a torn end, and overwrites it. So a folder is not opened if its files
-//! are not what they were when it was closed (`clean`), and one that was not closed is copied first. If the database then knows less than the
-//! small files say, or than lies in the raw bytes, the copy takes its place and is salvaged. Each commit is synced before the next is written:
-//! a power cut leaves at most one that is not whole, so raw bytes that are two commits ahead of the database, or one that is whole, were
-//! promised.
+//! Recovery of the database takes what lies behind a damaged place for a torn end, and overwrites it. So a folder is not opened if its
+//! files are not what they were when it was closed (`clean`), and one that was not closed is copied first. If the database then knows less
+//! than the small files say, or than lies in the raw bytes, the copy takes its place and is salvaged. Each commit is synced before the next
+//! is written: a power cut leaves at most one that is not whole, so raw bytes that are two commits ahead of the database, or one that is
+//! whole, were promised.
 
 use std::{
     ops::Deref,

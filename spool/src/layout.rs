@@ -8,10 +8,10 @@
 //! | `r` + ordinal (u64) | a generation that was retired |
 //! | `z` | commit: how far each lane has come, and what the checkpoint is |
 //!
-//! Numbers in keys are big-endian, so that keys sort as the numbers do; those in values little-endian. Each value is a head of 48 bytes and at
-//! most 4,048 bytes more: a leaf of sled's tree holds up to about twenty values, and a leaf above 128 KiB would go to a file of its own, which
-//! sled writes without any sync. The head says all that the key says, and begins with a magic number, so that a value can be found
-//! in the raw bytes of a file that the database can't open any more (`salvage.rs`). The checksum covers head and bytes.
+//! Numbers in keys are big-endian, so that keys sort as the numbers do; those in values little-endian. Each value is a head of 48 bytes and
+//! at most 4,048 bytes more: a leaf of sled's tree holds up to about twenty values, and a leaf above 128 KiB would go to a file of its own,
+//! which sled writes without any sync. The head says all that the key says, and begins with a magic number, so that a value can be found in
+//! the raw bytes of a file that the database can't open any more (`salvage.rs`). The checksum covers head and bytes.
 //!
 //! | at | bytes | head |
 //! |---|---|---|

@@ -4,20 +4,34 @@
 //! call it from a thread of its own.
 //!
 //! A spool is a row of *generations*, each a database in a folder of its own with a random id. Appends go to the newest. It holds up to
-//! [`LANES`] *lanes*, each with the sequences 1, 2, 3 …; generation and lane together are a *stream* ([`stream_id`]). Entries are not deleted one
-//! by one: acknowledging moves a cursor, and a closed generation that is acknowledged as a whole goes as a whole.
+//! [`LANES`] *lanes*, each with the sequences 1, 2, 3 …; generation and lane together are a *stream* ([`stream_id`]). Entries are not
+//! deleted one by one: acknowledging moves a cursor, and a closed generation that is acknowledged as a whole goes as a whole.
 //!
 //! Invariants:
-//! - When [`Spool::append`] returns, its entries in all lanes and its changes of the checkpoint are on disk; if it fails, none of them will be
-//!   found later. (If the process dies while it runs, either all or none are found.)
-//! - Sequences have no gap, and none is given twice within a stream: each opening begins a new generation, so this also holds when a backup was
-//!   put in place.
+//! - When [`Spool::append`] returns, its entries in all lanes and its changes of the checkpoint are on disk; if it fails, none of them will
+//!   be found later. (If the process dies while it runs, either all or none are found.)
+//! - Sequences have no gap, and none is given twice within a stream: each opening begins a new generation, so this also holds when a backup
+//!   was put in place.
 //! - Each generation begins with a copy of the whole checkpoint and a link to the one before it ([`Parent`]).
 //! - An entry goes only with its generation: when all of that is acknowledged, or when an append replaces it ([`Append::retire`]).
 //! - After a failure of the storage the next append goes to a new generation. The link says through which entry the failed one counts.
 //! - What can't be read back is reported, never replaced by something else.
+//! - Neither damage nor lack of room keeps a spool from opening (`open.rs`).
 //!
-//! The bound ([`Options::max_bytes`]) is on what the files take, measured, and each append is held against it together with what it may cost.
+//! Damage, meaning bytes that are not what was written, is found by checksums over each value, by counts that are told beside the database
+//! (`sidecar.rs`), by a checksum over a database that was closed, and by a look at the raw bytes of one that was not (`generation.rs`).
+//! What stays undetected:
+//! - The last commit before the power failed, if damage took parts of it and what tells of it: that looks as if it had never been finished.
+//! - Commits of the newest generation that left no trace in the raw bytes, as when a file was cut or zeroed, if the power failed before
+//!   anything that tells of them was on disk: at most 64 commits, made within 30 s of each other.
+//! - The newest generations as a whole, if their folders are gone.
+//! - Damage to cursors and to the mark of what may have been sent: entries are sent again.
+//!
+//! What is known to be lost may be more than was promised in one case: a last commit that was not finished, in a generation that is
+//! damaged.
+//!
+//! The bound ([`Options::max_bytes`]) is on what the files take, measured, and each append is held against it together with what it may
+//! cost. While a generation that was not closed is opened for the first time, a copy of it comes on top.
 
 mod aside;
 mod commit;
@@ -124,8 +138,8 @@ impl Spool {
         }
     }
 
-    /// Moves a lane's cursor forward to `through`; returns by how many entries. It is on disk with the next append, and may be behind after the
-    /// power failed.
+    /// Moves a lane's cursor forward to `through`; returns by how many entries. It is on disk with the next append, and may be behind after
+    /// the power failed.
     ///
     /// # Errors
     /// The storage could not be read. A generation that is gone is no error: it was acknowledged, or replaced.

@@ -1,5 +1,6 @@
-//! Reading generations, and what happens when one can't be read: it is salvaged under the same name, or, if that can't be done yet, read from
-//! the raw bytes of its files until it can. Either way what is lost of it is reported once and peeked as corrupt, so that readers go past it.
+//! Reading generations, and what happens when one can't be read: it is salvaged under the same name, or, if that can't be done yet, read
+//! from the raw bytes of its files until it can. Either way what is lost of it is reported once and peeked as corrupt, so that readers go
+//! past it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -89,7 +90,7 @@ impl Spool {
         let Some(known) = self.state.lock().generations.get(&ordinal).cloned() else { return false };
         let name = generation::name_of(ordinal);
         let told = Told::read(&*self.disk, &name);
-        if known.deferred.is_some()
+        if known.deferred.is_some_and(|deferred| deferred.entries_lost == 0)
             && let Ok(opened) = generation::open_folder(&self.disk, ordinal, self.options.cache_bytes / 4, &told, true)
             && (0..LANES).all(|lane| opened.progress.through[lane] >= known.progress.through[lane])
         {

@@ -1,9 +1,9 @@
-//! Opening: what is there is made known with as little reading as possible. The newest generation is opened for the checkpoint and for how far
-//! it came; the others are known from their seals.
+//! Opening: what is there is made known with as little reading as possible. The newest generation is opened for the checkpoint and for how
+//! far it came; the others are known from their seals.
 //!
-//! Neither damage nor a full disk keeps a spool from opening. A generation that is damaged is salvaged. If that can't be done, or there is no
-//! room to open one safely, it stays as it is and is read from its raw bytes until there is room. If nothing is left of the newest checkpoint,
-//! the one before it is taken.
+//! Neither damage nor a full disk keeps a spool from opening. A generation that is damaged is salvaged. If that can't be done, or there is
+//! no room to open one safely, it stays as it is and is read from its raw bytes until there is room. If nothing is left of the newest
+//! checkpoint, the one before it is taken.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -29,8 +29,8 @@ struct Opening<'a> {
 }
 
 impl Spool {
-    /// Opens the spool on `disk`, or makes one. What is damaged is salvaged and reported. If there is no room for a new generation appends fail
-    /// with [`SpoolError::Full`] until there is.
+    /// Opens the spool on `disk`, or makes one. What is damaged is salvaged and reported. If there is no room for a new generation appends
+    /// fail with [`SpoolError::Full`] until there is.
     ///
     /// # Errors
     /// [`SpoolError::InUse`] if it is open elsewhere, [`SpoolError::UnknownVersion`] if a newer program wrote it; otherwise what the file
@@ -158,8 +158,8 @@ impl Opening<'_> {
         Ok(())
     }
 
-    /// How far a generation had come when the next one began. If nothing in its folder tells which one it is, and no older one is the one that
-    /// the next tells of, it is that.
+    /// How far a generation had come when the next one began. If nothing in its folder tells which one it is, and no older one is the one
+    /// that the next tells of, it is that.
     fn limit_of(&self, ordinal: u64, older: &[u64]) -> Option<Parent> {
         let (_, next) = self.state.generations.range(ordinal + 1..).next()?;
         let before = next.meta.before?;

@@ -1,7 +1,7 @@
 //! Generations begin and end.
 //!
-//! Order: the new generation, with a copy of the checkpoint and a link to the one before, is durable before anything else changes. Then the old
-//! one is sealed. A folder without a complete head was never used; it goes when the spool is opened.
+//! Order: the new generation, with a copy of the checkpoint and a link to the one before, is durable before anything else changes. Then the
+//! old one is sealed. A folder without a complete head was never used; it goes when the spool is opened.
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,12 +1,12 @@
 //! What becomes of a generation that can't be opened or knows less than it should: its values are looked for in the raw bytes of its files,
-//! wherever they lie (`scan.rs`), and put into a new folder under the same name, id and sequences. The old folder is put aside for people to
-//! look at (`aside.rs`).
+//! wherever they lie (`scan.rs`), and put into a new folder under the same name, id and sequences. The old folder is put aside for people
+//! to look at (`aside.rs`).
 //!
 //! Crash-safe: the new folder is whole and durable under another name before the old one is put aside, and only then takes its name.
 //! Memory is bounded: entries go straight from the old files to the new database; only the checkpoint is gathered.
 //!
-//! If there is no room for a new folder, or it can't be made, the old one stays where it is, and what is left of it is put together in memory
-//! for as long as it is read: no more than a generation's size.
+//! If there is no room for a new folder, or it can't be made, the old one stays where it is, and what is left of it is put together in
+//! memory for as long as it is read: no more than a generation's size.
 
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -1,8 +1,8 @@
 //! A disk in memory that loses power, fills up, fails and forgets, all from one seed: what deterministic simulation stands on.
 //!
 //! What was applied is seen at once and durable after a sync. When the power fails, a random number of the batches since the last sync
-//! survive, from the first one on, each whole or not at all; small files that were written without a sync are old, new or cut short. After a
-//! sync that failed, what it should have made durable is in limbo: each batch may or may not survive, whatever later syncs say.
+//! survive, from the first one on, each whole or not at all; small files that were written without a sync are old, new or cut short. After
+//! a sync that failed, what it should have made durable is in limbo: each batch may or may not survive, whatever later syncs say.
 
 use std::{collections::BTreeMap, io, path::PathBuf, sync::Arc};
 

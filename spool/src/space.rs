@@ -1,5 +1,5 @@
-//! Room: what an append may cost is looked at before it is made, against the bound on the spool's own files and the floor of the volume. What
-//! is kept only to be looked at or sent again goes before an append is refused.
+//! Room: what an append may cost is looked at before it is made, against the bound on the spool's own files and the floor of the volume.
+//! What is kept only to be looked at or sent again goes before an append is refused.
 
 use crate::{Level, Options, Room, Spool, SpoolError, aside, disk::Disk, generation};
 

@@ -1,5 +1,5 @@
-//! Files that are not what was written: whatever byte is hit and wherever a file is cut, the spool opens, gives nothing wrong, and loses no more
-//! than what lay there.
+//! Files that are not what was written: whatever byte is hit and wherever a file is cut, the spool opens, gives nothing wrong, and loses no
+//! more than what lay there.
 
 use std::{
     path::{Path, PathBuf},

@@ -1,5 +1,5 @@
-//! The spool against a model in memory, on sled and on a simulated disk: any order of appends, cursor moves, rotations, retirements, closings
-//! and (simulated) kills.
+//! The spool against a model in memory, on sled and on a simulated disk: any order of appends, cursor moves, rotations, retirements,
+//! closings and (simulated) kills.
 
 use std::collections::BTreeMap;
 

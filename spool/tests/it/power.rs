@@ -1,5 +1,5 @@
-//! Power cuts and kills at any operation, seeded: what was promised is there, nothing is there by half, and the checkpoint is that of the last
-//! append that is there.
+//! Power cuts and kills at any operation, seeded: what was promised is there, nothing is there by half, and the checkpoint is that of the
+//! last append that is there.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -133,7 +133,7 @@ fn run(seed: u64, lying: bool) -> Result<(), String> {
     let disk = SimDisk::new(seed);
     let mut history = History::default();
     for _ in 0..8 {
-        let mut now_and_then = |n: u32, value: u32| if rng.next_u32() % n == 0 { value } else { 0 };
+        let mut now_and_then = |n: u32, value: u32| if rng.next_u32().is_multiple_of(n) { value } else { 0 };
         let faults = Faults { failing_syncs: 0, apply: now_and_then(4, 50), open: 0, read: 0, raw: 0, skip_sync: lying, stop_after: None };
         disk.set_faults(Faults { skip_sync: lying, ..Faults::default() });
         let Ok((spool, report)) = Spool::open(std::sync::Arc::new(disk.clone()), OPTIONS, SpoolTime(0)) else {
@@ -144,7 +144,7 @@ fn run(seed: u64, lying: bool) -> Result<(), String> {
         }
         history.check(&spool)?;
         let stop_after = (rng.next_u32() % 3 > 0).then(|| rng.next_u32() % 80);
-        disk.set_faults(Faults { stop_after, failing_syncs: u32::from(rng.next_u32() % 3 == 0), ..faults });
+        disk.set_faults(Faults { stop_after, failing_syncs: u32::from(rng.next_u32().is_multiple_of(3)), ..faults });
         for _ in 0..rng.next_u32() % 25 {
             match rng.next_u32() % 12 {
                 0 => drop(spool.rotate(SpoolTime(0))),
@@ -164,7 +164,7 @@ fn run(seed: u64, lying: bool) -> Result<(), String> {
         }
         drop(spool);
         // Dying while it opens changes nothing either.
-        if rng.next_u32() % 2 == 0 {
+        if rng.next_u32().is_multiple_of(2) {
             disk.set_faults(Faults { stop_after: Some(rng.next_u32() % 30), skip_sync: lying, ..Faults::default() });
             drop(Spool::open(std::sync::Arc::new(disk.clone()), OPTIONS, SpoolTime(0)));
             disk.power_cut();

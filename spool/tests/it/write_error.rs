@@ -1,5 +1,5 @@
-//! The disk refuses a write of sled (here: its file may not grow): what was promised is there, and the spool goes on in a new generation when it
-//! can.
+//! The disk refuses a write of sled (here: its file may not grow): what was promised is there, and the spool goes on in a new generation
+//! when it can.
 
 use crate::child;
 
