@@ -133,8 +133,6 @@ pub struct Taken {
     pub refused: u64,
     /// When the newest entry was made that has been stored.
     pub newest: i64,
-    /// Generations of which something has been stored.
-    pub generations: Vec<u64>,
 }
 
 impl Collector {
@@ -214,7 +212,6 @@ impl Collector {
                     if let Some(entry) = entry {
                         let stamps = entry.rows.iter().filter_map(|row| row.stamp);
                         taken.newest = stamps.map(|stamp| stamp.wall.as_micros()).fold(taken.newest, i64::max);
-                        taken.generations.push(entry.step.stream.generation());
                         if let Some(arrivals) = &mut self.arrivals {
                             arrivals.note(now, &entry);
                         }

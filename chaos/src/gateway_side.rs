@@ -285,12 +285,6 @@ impl Gateway {
         })
     }
 
-    /// Id of the generation that it writes to.
-    pub fn generation(&self) -> Option<u64> {
-        let view = self.process.as_ref()?.spool.view();
-        view.iter().find(|generation| generation.current).map(|generation| StreamId::of(generation.id, 0).generation())
-    }
-
     pub fn boot_id(&self) -> Option<u64> {
         self.process.as_ref().map(|process| process.boot_id)
     }
@@ -315,14 +309,10 @@ impl Process {
             duplicates_total: stats.duplicates_total,
             signals: stats.signals as u64,
             spool_bytes: self.spool.room().used,
-            backlog_entries: 0,
-            oldest_unsent_age_ms: 0,
             books: self.core.books(),
             spool_max_bytes: options.max_bytes,
-            written_today_bytes: 0,
             durable: true,
-            streams: Vec::new(),
-            sources: Vec::new(),
+            ..GatewayStatus::default()
         }
     }
 }

@@ -225,8 +225,6 @@ pub struct World {
     saved: BTreeMap<usize, Saved>,
     /// When the newest entry that the collector has stored was made.
     newest_stored: i64,
-    /// The gateway was put back to a backup, and the collector has heard nothing of the generation that it began then (once it has).
-    unheard: Option<Option<u64>>,
     calm: bool,
     /// There are no more faults, and the gateway runs.
     all_well_at: Option<Micros>,
@@ -297,7 +295,6 @@ impl World {
             begun: BTreeSet::new(),
             saved: BTreeMap::new(),
             newest_stored: 0,
-            unheard: None,
             calm: false,
             all_well_at: None,
             quiet_looks: 0,
@@ -556,9 +553,6 @@ impl World {
             return;
         }
         self.note("gateway", "starts", [self.gateway.boots, 0, 0]);
-        if self.unheard == Some(None) {
-            self.unheard = Some(self.gateway.generation());
-        }
         if self.calm {
             self.all_well_at = Some(self.now);
         }
@@ -760,9 +754,6 @@ impl World {
             return;
         }
         self.note("collector", "takes", [taken.stored, taken.duplicates, taken.gaps]);
-        if self.unheard.is_some_and(|first| first.is_some_and(|first| taken.generations.contains(&first))) {
-            self.unheard = None;
-        }
         self.figures.duplicates += taken.duplicates;
         self.figures.gaps += taken.gaps;
         self.figures.refused += taken.refused;
@@ -1021,18 +1012,6 @@ impl World {
         self.begun.insert(index);
         self.note("fault", "begins", [index as u64, 0, 0]);
         match self.plan.faults[index].what {
-            // A known limit: nobody can see that a gateway was restored as long as the generation that it began then has not been heard of, and
-            // what a later one tells is believed meanwhile. So nothing makes it begin a later one.
-            What::Stop { side: Side::Gateway, .. }
-            | What::DiskFull { side: Side::Gateway, .. }
-            | What::FailingSyncs { side: Side::Gateway, .. }
-            | What::FailingWrites { side: Side::Gateway, .. }
-            | What::Rot { .. }
-            | What::ClockUnset { .. }
-                if self.unheard.is_some() =>
-            {
-                self.put(self.now + 5 * SECOND, Event::Begin(index));
-            }
             What::Stop { side, stop, moment, down } => self.arm(index, (side, stop, moment, down)),
             What::Outage { length } => {
                 self.outages += 1;
@@ -1205,7 +1184,6 @@ impl World {
                     self.stop_gateway(Stop::Kill);
                 }
                 self.gateway.disk.restore(&image);
-                self.unheard = Some(None);
                 // It has another disk.
                 self.gateway.disk.set_capacity(None);
                 self.set_faults(Side::Gateway, |faults| *faults = Faults::default());

@@ -55,7 +55,9 @@ impl Progress {
         for (stream, mark) in &step.gone {
             reached.changes.marks.insert((gateway.clone(), *stream), *mark);
         }
-        reached.changes.links.insert((gateway.clone(), step.stream.generation()), step.link);
+        for (generation, link) in step.links() {
+            reached.changes.links.insert((gateway.clone(), generation), link);
+        }
     }
 
     /// The gateway held something acknowledged that was not here.

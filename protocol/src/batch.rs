@@ -70,6 +70,14 @@ pub struct HeldStream {
     pub next: u64,
 }
 
+/// A generation that the gateway holds and of which nothing has been acknowledged, and what it goes on from. The newest data may be sent first:
+/// this tells of a restored backup before the first entries of the generation that shows it come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Descent {
+    pub generation: u64,
+    pub parent: Parent,
+}
+
 /// A gateway's own account of readings since it was set up, kept across restarts. `taken` = in records + `open`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Books {
@@ -118,7 +126,7 @@ pub struct Batch {
 }
 
 /// How a gateway is, at the time of sending.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct GatewayStatus {
     /// Random id of this run of the process.
     pub boot_id: u64,
@@ -147,6 +155,8 @@ pub struct GatewayStatus {
     pub durable: bool,
     /// All streams of which something is held, the newest first; at most [`MAX_ENTRIES`].
     pub streams: Vec<HeldStream>,
+    /// The newest first; at most [`MAX_ENTRIES`].
+    pub descents: Vec<Descent>,
     pub sources: Vec<SourceStatus>,
 }
 

@@ -12,7 +12,7 @@ pub mod record;
 pub mod time;
 
 pub use batch::{
-    Ack, Batch, BatchAck, Books, DATA, EntryInfo, EntryStamp, GatewayStatus, HeldStream, LANES, Parent, SeqRange, SourceStatus,
+    Ack, Batch, BatchAck, Books, DATA, Descent, EntryInfo, EntryStamp, GatewayStatus, HeldStream, LANES, Parent, SeqRange, SourceStatus,
     StampedRecord, URGENT, Want,
 };
 pub use codec::{DecodeError, EncodeError, Limits, decode_ack, decode_batch, decode_block, encode_ack, encode_batch, encode_block};

@@ -60,8 +60,8 @@ impl Case {
         let marked = told.mark.filter(|mark| mark.generation == id).map(|mark| mark.progress);
         let mut progress = marked.into_iter().chain(found.newest).max_by_key(|p| p.commit).unwrap_or_default();
         let seal = told.seal.filter(|seal| seal.meta.id == id).map(|seal| seal.progress);
-        let known = marked.is_some() || found.newest.is_some() || seal.is_some();
-        if !known {
+        let is_known = marked.is_some() || found.newest.is_some() || seal.is_some();
+        if !is_known {
             progress.commit = found.checkpoint;
         }
         if let Some(seal) = seal.filter(|seal| seal.commit >= progress.commit) {
@@ -77,7 +77,7 @@ impl Case {
                 }
             }
         }
-        Some(Self { meta, progress, known })
+        Some(Self { meta, progress, known: is_known })
     }
 }
 

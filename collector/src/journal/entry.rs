@@ -102,7 +102,7 @@ impl Header {
         let holes = fresh.hole.iter().chain(fresh.gone.iter().map(|(hole, _)| hole));
         let fences = holes.filter(|hole| hole.acknowledged).map(|hole| (hole.stream, hole.range.last)).collect();
         let gone = fresh.gone.iter().map(|(hole, mark)| (hole.stream, *mark)).collect();
-        let step = Step { stream: batch.stream, mark: fresh.mark, link: fresh.link, gone };
+        let step = Step { stream: batch.stream, mark: fresh.mark, link: fresh.link, ancestors: fresh.ancestors.clone(), gone };
         Self {
             gateway: batch.gateway.clone(),
             received_at,
@@ -233,7 +233,7 @@ mod tests {
         let mut ledger = Ledger::default();
         let link = Link { parent: None, forked: false, since: Timestamp(1) };
         let mark = Mark { through: 5, readings: Some(50), skipped: 0 };
-        ledger.apply(&batch.gateway, &Step { stream: batch.stream, mark, link, gone: Vec::new() });
+        ledger.apply(&batch.gateway, &Step { stream: batch.stream, mark, link, ancestors: Vec::new(), gone: Vec::new() });
         match ledger.decide(&batch, Timestamp(2)) {
             crate::ledger::Decision::Fresh(fresh) => Header::of(&batch, Timestamp(2), &fresh),
             other => panic!("{other:?}"),

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use protocol::{HeldStream, LANES, Parent, SeqRange, StreamId, Timestamp, Want};
+use protocol::{Descent, HeldStream, LANES, Parent, SeqRange, StreamId, Timestamp, Want};
 
 use super::{Hole, Link, Mark};
 
@@ -52,6 +52,8 @@ pub(crate) struct Branches {
     generations: BTreeMap<u64, Generation>,
     children: HashMap<u64, Vec<u64>>,
     held: HashMap<StreamId, HeldStream>,
+    /// What the gateway says of generations of which nothing may have come yet.
+    told: HashMap<u64, Parent>,
     waiting: HashMap<StreamId, Timestamp>,
     /// The gateway once held something acknowledged that was not here: this collector, or a part of it, is older than what it said.
     missed: bool,
@@ -131,12 +133,13 @@ impl Branches {
     }
 
     /// Takes in what the gateway says it holds. Batches may come out of order, so what it said is only as good as the newest batch.
-    pub(super) fn heard(&mut self, streams: &[HeldStream], now: Timestamp) {
+    pub(super) fn heard(&mut self, streams: &[HeldStream], descents: &[Descent], now: Timestamp) {
         if streams.is_empty() {
             // It said nothing of its streams (or holds none): nothing can be concluded.
             return;
         }
         self.held = streams.iter().take(MAX_HELD).map(|held| (held.stream, *held)).collect();
+        self.told = descents.iter().take(MAX_HELD).map(|told| (told.generation & !3, told.parent)).collect();
         self.current = streams.first().map(|held| held.stream.generation());
         for held in streams.iter().take(MAX_HELD) {
             if held.acked > self.mark(held.stream).map_or(0, |mark| mark.through) {
@@ -169,6 +172,24 @@ impl Branches {
         let went_on =
             |lane: usize| self.mark(StreamId::of(parent.generation, lane)).is_some_and(|mark| mark.through > parent.through[lane]);
         siblings.into_iter().any(|sibling| *sibling != generation) || (0..LANES).any(went_on)
+    }
+
+    /// The links of the generations that one with this parent goes on from, as far as the gateway has told them and none of their entries has come;
+    /// the oldest first.
+    pub(super) fn ancestors(&self, parent: Option<&Parent>, now: Timestamp) -> Vec<(u64, Link)> {
+        let mut links = Vec::new();
+        let mut next = parent.map(|parent| parent.generation & !3);
+        while let Some(generation) = next.filter(|generation| links.len() < MAX_HELD && self.link(*generation).is_none()) {
+            let Some(parent) = self.told.get(&generation) else { break };
+            let known = links.iter().any(|(known, _)| *known == generation);
+            if known {
+                break;
+            }
+            links.push((generation, Link { parent: Some(*parent), forked: self.is_fork(generation, Some(parent)), since: now }));
+            next = Some(parent.generation & !3);
+        }
+        links.reverse();
+        links
     }
 
     /// The sequence of `stream` after which another run, believed in what it told of the checkpoint there, goes on.

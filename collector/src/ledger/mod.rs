@@ -73,6 +73,8 @@ pub struct Fresh {
     /// The stream's mark with this batch.
     pub mark: Mark,
     pub link: Link,
+    /// Links of generations that it goes on from and that only the gateway's status has told so far, the oldest first.
+    pub ancestors: Vec<(u64, Link)>,
     /// Before the batch, in its own stream.
     pub hole: Option<Hole>,
     /// Entries above come from a run whose successor has told their readings: they are booked, not stored.
@@ -113,7 +115,16 @@ pub struct Step {
     pub stream: StreamId,
     pub mark: Mark,
     pub link: Link,
+    /// See [`Fresh::ancestors`].
+    pub ancestors: Vec<(u64, Link)>,
     pub gone: Vec<(StreamId, Mark)>,
+}
+
+impl Step {
+    /// Links that it makes known, the oldest first.
+    pub fn links(&self) -> impl Iterator<Item = (u64, Link)> + '_ {
+        self.ancestors.iter().copied().chain([(self.stream.generation(), self.link)])
+    }
 }
 
 /// Takes a [`Step`] back.
@@ -121,7 +132,7 @@ pub struct Step {
 pub struct Undo {
     gateway: GatewayId,
     marks: Vec<(StreamId, Option<Mark>)>,
-    new_generation: Option<u64>,
+    new_generations: Vec<u64>,
 }
 
 /// Marks and branches of all gateways.
@@ -158,7 +169,7 @@ impl Ledger {
     pub fn decide(&mut self, batch: &Batch, now: Timestamp) -> Decision {
         let (patience_us, lake_known_at) = (self.patience_us, self.lake_known_at);
         let branches = self.gateways.entry(batch.gateway.clone()).or_default();
-        branches.heard(&batch.status.streams, now);
+        branches.heard(&batch.status.streams, &batch.status.descents, now);
         let known = branches.mark(batch.stream);
         let mark = known.unwrap_or(Mark::NONE);
         let through = known.map(|mark| mark.through);
@@ -180,6 +191,8 @@ impl Ledger {
             return Decision::Wait { through };
         }
         let generation = batch.stream.generation();
+        let ancestors = if branches.link(generation).is_some() { Vec::new() } else { branches.ancestors(batch.parent.as_ref(), now) };
+        ancestors.iter().for_each(|(generation, link)| branches.set_link(*generation, *link));
         let link = branches.link(generation).unwrap_or_else(|| Link {
             parent: batch.parent,
             forked: branches.is_fork(generation, batch.parent.as_ref()),
@@ -196,17 +209,20 @@ impl Ledger {
         let readings = batch.entries.last().map(|entry| entry.readings_before.saturating_add(entry.readings)).or(mark.readings);
         let mark = Mark { through: range.last, readings, skipped: mark.skipped.saturating_add(skipped) };
         let tainted_before = if link.forked { None } else { branches.tainted_before(link.parent.as_ref()) };
-        Decision::Fresh(Box::new(Fresh { after, mark, link, hole, stray_after, tainted_before, gone }))
+        // Nothing is known for good before it is applied.
+        ancestors.iter().for_each(|(generation, _)| branches.remove_link(*generation));
+        Decision::Fresh(Box::new(Fresh { after, mark, link, ancestors, hole, stray_after, tainted_before, gone }))
     }
 
     /// What was decided holds from now on. Never moves a mark back.
     pub fn apply(&mut self, gateway: &GatewayId, step: &Step) -> Undo {
         let branches = self.gateways.entry(gateway.clone()).or_default();
-        let mut undo = Undo { gateway: gateway.clone(), marks: Vec::with_capacity(1 + step.gone.len()), new_generation: None };
-        let generation = step.stream.generation();
-        if branches.link(generation).is_none() {
-            undo.new_generation = Some(generation);
-            branches.set_link(generation, step.link);
+        let mut undo = Undo { gateway: gateway.clone(), marks: Vec::with_capacity(1 + step.gone.len()), new_generations: Vec::new() };
+        for (generation, link) in step.links() {
+            if branches.link(generation).is_none() {
+                undo.new_generations.push(generation);
+                branches.set_link(generation, link);
+            }
         }
         for (stream, mark) in std::iter::once(&(step.stream, step.mark)).chain(&step.gone) {
             undo.marks.push((*stream, branches.mark(*stream)));
@@ -221,9 +237,7 @@ impl Ledger {
         for (stream, mark) in undo.marks.into_iter().rev() {
             branches.put_back(stream, mark);
         }
-        if let Some(generation) = undo.new_generation {
-            branches.remove_link(generation);
-        }
+        undo.new_generations.into_iter().for_each(|generation| branches.remove_link(generation));
     }
 
     /// Takes in a mark that was written down before this start.

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use proptest::prelude::*;
 use protocol::{
-    Batch, DATA, EntryInfo, EntryStamp, HeldStream, LANES, LossReason, Quality, Record, SeqRange, StampedRecord, TimeQuality, WindowSummary,
+    Batch, DATA, Descent, EntryInfo, EntryStamp, GatewayStatus, HeldStream, LANES, LossReason, Quality, Record, SeqRange, StampedRecord,
+    TimeQuality, WindowSummary,
 };
 
 use super::{tests::status, *};
@@ -89,6 +90,11 @@ impl GatewayM {
         self.generations.iter().rev().flat_map(of).collect()
     }
 
+    fn descents(&self) -> Vec<Descent> {
+        let unheard = self.generations.iter().rev().filter(|generation| generation.acked == [0; LANES]);
+        unheard.filter_map(|generation| Some(Descent { generation: generation.id, parent: generation.parent? })).collect()
+    }
+
     fn batch(&self, index: usize, lane: usize, first: u64, len: u64) -> Option<Batch> {
         let generation = self.generations.get(index)?;
         let first = first.max(generation.first[lane]).max(1);
@@ -117,7 +123,7 @@ impl GatewayM {
                 floor_seq: generation.first[lane],
                 catch_up: false,
                 sent_at: Timestamp(1),
-                status: status(self.streams()),
+                status: GatewayStatus { descents: self.descents(), ..status(self.streams()) },
                 entries: entries.clone().map(info).collect(),
                 records: records.collect(),
             }
@@ -235,7 +241,7 @@ impl CollectorM {
         self.ledger = Ledger::with_patience(patience);
         for step in &self.store {
             self.ledger.restore_mark(&id(), step.stream, step.mark);
-            self.ledger.restore_link(&id(), step.stream.generation(), step.link);
+            step.links().for_each(|(generation, link)| self.ledger.restore_link(&id(), generation, link));
             step.gone.iter().for_each(|(stream, mark)| self.ledger.restore_mark(&id(), *stream, *mark));
         }
         self.ledger.restore_gateway(&id(), self.missed, 0);

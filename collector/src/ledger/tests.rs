@@ -1,7 +1,7 @@
 //! One decision at a time. What holds whatever happens is in `model`.
 
 use protocol::{
-    Batch, Books, EntryInfo, EntryStamp, GatewayStatus, HeldStream, Loss, LossReason, Record, StampedRecord, TimeQuality, Want,
+    Batch, Descent, EntryInfo, EntryStamp, GatewayStatus, HeldStream, Loss, LossReason, Record, StampedRecord, TimeQuality, Want,
 };
 
 use super::*;
@@ -49,25 +49,7 @@ fn stamp(inherited: bool) -> EntryStamp {
 }
 
 pub(super) fn status(streams: Vec<HeldStream>) -> GatewayStatus {
-    GatewayStatus {
-        boot_id: 1,
-        started_at: Timestamp(1),
-        version: "0".into(),
-        time_quality: TimeQuality::Synced,
-        readings_total: 0,
-        dropped_total: 0,
-        duplicates_total: 0,
-        signals: 0,
-        spool_bytes: 0,
-        backlog_entries: 0,
-        oldest_unsent_age_ms: 0,
-        books: Books::default(),
-        spool_max_bytes: 0,
-        written_today_bytes: 0,
-        durable: true,
-        streams,
-        sources: Vec::new(),
-    }
+    GatewayStatus { boot_id: 1, started_at: Timestamp(1), version: "0".into(), durable: true, streams, ..GatewayStatus::default() }
 }
 
 fn held(generation: u64, first: u64, acked: u64, next: u64) -> HeldStream {
@@ -86,7 +68,7 @@ fn take(ledger: &mut Ledger, batch: &Batch) -> Fresh {
 
 pub(super) fn step(batch: &Batch, fresh: &Fresh) -> Step {
     let gone = fresh.gone.iter().map(|(hole, mark)| (hole.stream, *mark)).collect();
-    Step { stream: batch.stream, mark: fresh.mark, link: fresh.link, gone }
+    Step { stream: batch.stream, mark: fresh.mark, link: fresh.link, ancestors: fresh.ancestors.clone(), gone }
 }
 
 fn ledger(through: u64) -> Ledger {
@@ -173,6 +155,28 @@ fn of_a_fork_inherited_readings_are_counted_as_told_already() {
     let split = ledger.branches(&gateway()).expect("known").split();
     assert_eq!(split, Split { foreign: 10, skipped: 10, unknown: false });
     assert_eq!(ledger.branches(&gateway()).and_then(Branches::forked_since), Some(NOW));
+}
+
+#[test]
+fn a_fork_behind_generations_that_come_first_is_known_from_the_status() {
+    // The run of G1 went on to 9; the gateway was put back to where G1 had come to 5, began G2 then, and G3 after that.
+    let mut ledger = ledger(9);
+    let mut first = batch(G3, Some(parent(G2, 3)), 1, 2);
+    first.status.descents = vec![Descent { generation: G3, parent: parent(G2, 3) }, Descent { generation: G2, parent: parent(G1, 5) }];
+    let before = ledger.clone();
+    let fresh = take(&mut ledger, &first);
+    let link = Link { parent: Some(parent(G1, 5)), forked: true, since: NOW };
+    assert_eq!((fresh.ancestors.as_slice(), fresh.tainted_before, fresh.link.forked), ([(G2, link)].as_slice(), Some(NOW), false));
+    let mut late = batch(G2, Some(parent(G1, 5)), 1, 3);
+    late.entries[0].stamp = Some(stamp(true));
+    assert_eq!(take(&mut ledger, &late).mark, Mark { through: 3, readings: Some(30), skipped: 10 });
+
+    let mut undone = before;
+    let Decision::Fresh(fresh) = undone.decide(&first, NOW) else { panic!("fresh") };
+    assert_eq!(undone.branches(&gateway()).and_then(|branches| branches.link(G2)), None, "nothing holds before it is applied");
+    let undo = undone.apply(&gateway(), &step(&first, &fresh));
+    undone.undo(undo);
+    assert_eq!(undone.branches(&gateway()).and_then(|branches| branches.link(G2)), None);
 }
 
 #[test]

@@ -78,20 +78,10 @@ fn status() -> GatewayStatus {
         boot_id: 1,
         started_at: at(0),
         version: "0.1.0".into(),
-        time_quality: TimeQuality::Synced,
         readings_total: 5,
-        dropped_total: 0,
-        duplicates_total: 0,
         signals: 1,
-        spool_bytes: 0,
-        backlog_entries: 0,
-        oldest_unsent_age_ms: 0,
-        books: protocol::Books::default(),
-        spool_max_bytes: 0,
-        written_today_bytes: 0,
         durable: true,
-        streams: Vec::new(),
-        sources: Vec::new(),
+        ..GatewayStatus::default()
     }
 }
 

@@ -124,6 +124,7 @@ impl Board {
             durable: state.core.failing.is_none(),
             // The uploader knows.
             streams: Vec::new(),
+            descents: Vec::new(),
             sources: sources.collect(),
         }
     }

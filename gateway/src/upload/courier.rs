@@ -360,6 +360,7 @@ impl Courier {
     /// What the spool knows better than whoever made the status.
     fn complete(&self, mut status: GatewayStatus, view: &[GenerationView], now: Now) -> GatewayStatus {
         status.streams = queue::held(view);
+        status.descents = queue::descents(view);
         status.backlog_entries = self.backlog.0.iter().sum();
         status.books.held = queue::readings_held(view);
         let age = self.oldest.map_or(0, |(_, at)| now.wall.micros_since(at) / 1000);

@@ -11,7 +11,7 @@
 
 use std::cmp::Reverse;
 
-use protocol::{DATA, HeldStream, LANES, Parent, StreamId, URGENT, batch::MAX_ENTRIES};
+use protocol::{DATA, Descent, HeldStream, LANES, Parent, StreamId, URGENT, batch::MAX_ENTRIES};
 use spool::{GenerationView, LaneView};
 
 use crate::config::CatchUp;
@@ -105,6 +105,15 @@ pub(super) fn held(view: &[GenerationView]) -> Vec<HeldStream> {
             HeldStream { stream: StreamId::of(generation.id, lane), first, acked, next }
         })
         .collect()
+}
+
+/// What the generations go on from of which nothing was acknowledged, the newest first.
+pub(super) fn descents(view: &[GenerationView]) -> Vec<Descent> {
+    let unheard = view.iter().filter(|generation| (0..LANES).all(|lane| generation.lanes[lane].acked == 0));
+    let mut newest_first: Vec<&GenerationView> = unheard.collect();
+    newest_first.sort_by_key(|generation| Reverse(generation.ordinal));
+    let told = newest_first.into_iter().filter_map(|generation| Some(Descent { generation: generation.id, parent: parent(generation)? }));
+    told.take(MAX_ENTRIES).collect()
 }
 
 /// Readings in entries that are not acknowledged.

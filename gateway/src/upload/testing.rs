@@ -40,25 +40,7 @@ pub(super) fn window(machine: &str, signal: &str, start: i64, count: u64) -> Rec
 }
 
 pub(super) fn status() -> GatewayStatus {
-    GatewayStatus {
-        boot_id: 1,
-        started_at: START,
-        version: "test".into(),
-        time_quality: TimeQuality::Synced,
-        readings_total: 0,
-        dropped_total: 0,
-        duplicates_total: 0,
-        signals: 0,
-        spool_bytes: 0,
-        backlog_entries: 0,
-        oldest_unsent_age_ms: 0,
-        books: Books::default(),
-        spool_max_bytes: 0,
-        written_today_bytes: 0,
-        durable: true,
-        streams: Vec::new(),
-        sources: Vec::new(),
-    }
+    GatewayStatus { boot_id: 1, started_at: START, version: "test".into(), durable: true, ..GatewayStatus::default() }
 }
 
 /// Names an entry at the collector.

@@ -9,14 +9,14 @@
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
-    Batch, BatchAck, Books, EntryInfo, GatewayId, GatewayStatus, HeldStream, Parent, Record, SeqRange, SourceStatus, StampedRecord,
-    StreamId, TimeQuality, Timestamp,
+    Batch, BatchAck, Books, Descent, EntryInfo, GatewayId, GatewayStatus, HeldStream, Parent, Record, SeqRange, SourceStatus,
+    StampedRecord, StreamId, TimeQuality, Timestamp,
     batch::MAX_ENTRIES,
     codec::{
         DecodeError, EncodeError, Limits,
         columns::{Shape, put_ints, read_ints},
         frame::{self, Kind},
-        limits::{INFO_WEIGHT, SOURCE_WEIGHT, STREAM_WEIGHT, Tally},
+        limits::{DESCENT_WEIGHT, INFO_WEIGHT, SOURCE_WEIGHT, STREAM_WEIGHT, Tally},
         records,
         wire::{self, Cursor},
     },
@@ -28,6 +28,7 @@ const MIN_SOURCE_BYTES: usize = 5;
 const MIN_ENTRY_BYTES: usize = 3;
 /// The shortest held stream: four numbers.
 const MIN_STREAM_BYTES: usize = 4;
+const MIN_DESCENT_BYTES: usize = 6;
 
 /// Encodes the records of one spool entry.
 ///
@@ -76,6 +77,7 @@ pub fn encode_batch(batch: &Batch) -> Result<Vec<u8>, EncodeError> {
 
     put_list(&mut payload, &batch.entries, INFO_WEIGHT, &mut tally)?;
     put_list(&mut payload, &batch.status.streams, STREAM_WEIGHT, &mut tally)?;
+    put_list(&mut payload, &batch.status.descents, DESCENT_WEIGHT, &mut tally)?;
     batch.status.sources.iter().try_for_each(|source| charge_source(&mut tally, source))?;
     put_list(&mut payload, &batch.status.sources, SOURCE_WEIGHT, &mut tally)?;
     records::write(&mut payload, batch.records.iter().map(|r| &r.record), &mut tally, &limits)?;
@@ -96,6 +98,7 @@ pub fn decode_batch(bytes: &[u8], limits: &Limits) -> Result<Batch, DecodeError>
 
     let entries: Vec<EntryInfo> = list(&mut cursor, "entries", MIN_ENTRY_BYTES, INFO_WEIGHT, &mut tally)?;
     let streams: Vec<HeldStream> = list(&mut cursor, "streams", MIN_STREAM_BYTES, STREAM_WEIGHT, &mut tally)?;
+    let descents: Vec<Descent> = list(&mut cursor, "descents", MIN_DESCENT_BYTES, DESCENT_WEIGHT, &mut tally)?;
     let sources: Vec<SourceStatus> = list(&mut cursor, "sources", MIN_SOURCE_BYTES, SOURCE_WEIGHT, &mut tally)?;
     sources.iter().try_for_each(|source| charge_source(&mut tally, source))?;
     let mut reader = records::Reader::open(&mut cursor, &mut tally, limits)?;
@@ -112,7 +115,7 @@ pub fn decode_batch(bytes: &[u8], limits: &Limits) -> Result<Batch, DecodeError>
     if !each_told(head.range, entries.len()) {
         return Err(DecodeError::Malformed { what: "number of entries" });
     }
-    Ok(head.into_batch(entries, streams, sources, records))
+    Ok(head.into_batch(entries, streams, descents, sources, records))
 }
 
 /// Encodes an acknowledgement.
@@ -197,6 +200,7 @@ impl Head {
         self,
         entries: Vec<EntryInfo>,
         streams: Vec<HeldStream>,
+        descents: Vec<Descent>,
         sources: Vec<SourceStatus>,
         records: Vec<StampedRecord>,
     ) -> Batch {
@@ -225,6 +229,7 @@ impl Head {
                 written_today_bytes: self.written_today_bytes,
                 durable: self.durable,
                 streams,
+                descents,
                 sources,
             },
             entries,

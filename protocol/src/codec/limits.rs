@@ -34,6 +34,8 @@ pub(crate) const SOURCE_WEIGHT: u64 = 128;
 pub(crate) const INFO_WEIGHT: u64 = 64;
 /// A stream in a gateway's status.
 pub(crate) const STREAM_WEIGHT: u64 = 32;
+/// A generation's parent in a gateway's status.
+pub(crate) const DESCENT_WEIGHT: u64 = 48;
 
 /// The running sum of weights.
 #[derive(Debug)]

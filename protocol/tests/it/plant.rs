@@ -1,8 +1,8 @@
 //! Windows as a plant makes them: signals that wander and are noisy, quantised by their sensor.
 
 use protocol::{
-    AssetPath, Batch, Books, EntryInfo, EntryStamp, GatewayId, GatewayStatus, HeldStream, Parent, Quality, Record, SeqRange, SignalName,
-    StampedRecord, StreamId, TimeQuality, Timestamp, WindowSummary,
+    AssetPath, Batch, Books, Descent, EntryInfo, EntryStamp, GatewayId, GatewayStatus, HeldStream, Parent, Quality, Record, SeqRange,
+    SignalName, StampedRecord, StreamId, TimeQuality, Timestamp, WindowSummary,
 };
 
 /// How a sensor gives its numbers.
@@ -60,6 +60,10 @@ pub fn batch(signals: usize, windows: &[WindowSummary]) -> Batch {
         written_today_bytes: 52_428_800,
         durable: true,
         streams: vec![HeldStream { stream: StreamId(0xfeed_f00d_dead_beed), first: 900, acked: 999, next: 1061 }],
+        descents: vec![Descent {
+            generation: 0xfeed_f00d_dead_beec,
+            parent: Parent { generation: 0xfeed_f00d_dead_bee8, through: [12, 7_000], readings: [0, 420_000] },
+        }],
         sources: Vec::new(),
     };
     let stamp = EntryStamp {
