@@ -397,15 +397,15 @@ impl World {
             Some(process) => {
                 let stats = process.core.stats();
                 let view = process.spool.view();
-                let behind = view.iter().filter(|generation| !generation.acknowledged()).count();
+                let behind: Vec<_> = view.iter().filter(|generation| !generation.acknowledged()).collect();
                 let now = process.last_read();
                 format!(
-                    "gateway: {} open windows, {} held back, {} records pending, {behind} of {} generations not acknowledged, trouble {:?}",
+                    "gateway: {} open windows, {} held back, {} records pending, trouble {:?}, of {} generations not acknowledged: {behind:?}",
                     stats.open_windows,
                     stats.held_back,
                     stats.pending_records,
-                    view.len(),
                     process.courier.report(now).trouble,
+                    view.len(),
                 )
             }
         };

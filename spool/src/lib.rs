@@ -127,11 +127,11 @@ impl Spool {
                 let _whole = self.applying.read();
                 self.peek_as_is(generation, lane, from, max_entries, max_bytes)
             };
-            let needs_mending = match &read {
-                Ok(peek) => !peek.corrupt.is_empty() && !self.is_mended(generation),
-                Err(error) => error.is_damage(),
+            let (needs_mending, unreadable) = match &read {
+                Ok(peek) => (!peek.corrupt.is_empty() && !self.is_mended(generation), false),
+                Err(error) => (error.is_damage(), error.is_damage()),
             };
-            if !needs_mending || last_try || !self.mend(generation) {
+            if !needs_mending || last_try || !self.mend(generation, unreadable) {
                 return read;
             }
             last_try = true;

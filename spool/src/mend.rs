@@ -54,10 +54,12 @@ impl Spool {
         self.state.lock().generations.get(&ordinal).is_none_or(|generation| generation.meta.salvaged || generation.deferred.is_some())
     }
 
-    /// Salvages a generation that could not be read, or sees to it that its raw bytes are; true if reading it again makes sense.
-    pub(crate) fn mend(&self, ordinal: u64) -> bool {
+    /// Salvages a generation that could not be read, or sees to it that its raw bytes are; true if reading it again makes sense. One that was
+    /// put together before and is `unreadable` has been damaged anew.
+    pub(crate) fn mend(&self, ordinal: u64, unreadable: bool) -> bool {
         let _writing = self.writing.lock();
-        if self.is_mended(ordinal) {
+        let is_deferred = self.state.lock().generations.get(&ordinal).is_none_or(|generation| generation.deferred.is_some());
+        if is_deferred || (!unreadable && self.is_mended(ordinal)) {
             return true;
         }
         if self.state.lock().is_current(ordinal)
