@@ -304,7 +304,7 @@ fn problem(rejection: &Rejection) -> Problem {
 
 #[cfg(test)]
 mod tests {
-    use protocol::{GatewayStatus, Loss, LossReason, Record, SeqRange, StampedRecord, StreamId, TimeQuality};
+    use protocol::{GatewayStatus, Loss, LossReason, Record, SeqRange, StampedRecord, StreamId};
 
     use super::*;
 

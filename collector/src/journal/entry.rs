@@ -8,7 +8,7 @@
 //!
 //! Life cycle: written before the acknowledgement, read again only at a start, deleted when its rows are in the lake.
 
-use protocol::{Batch, EntryStamp, GatewayId, Loss, LossReason, Record, StampedRecord, StreamId, Timestamp};
+use protocol::{Batch, EntryInfo, EntryStamp, GatewayId, Loss, LossReason, Record, StampedRecord, StreamId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::{Fresh, Hole, Step, is_inherited};
@@ -25,6 +25,8 @@ pub struct Header {
     pub step: Step,
     /// Entries at or below were here before.
     pub after: u64,
+    /// See [`Fresh::here`].
+    pub here: Option<u64>,
     /// Entries above are booked, not stored.
     pub stray_after: Option<u64>,
     /// See [`Fresh::tainted_before`].
@@ -108,6 +110,7 @@ impl Header {
             received_at,
             step,
             after: fresh.after,
+            here: fresh.here,
             stray_after: fresh.stray_after,
             tainted_before: fresh.tainted_before,
             losses,
@@ -131,15 +134,26 @@ impl Header {
         let is_tainted =
             |stamped: &StampedRecord| entry(stamped.seq).is_some_and(is_inherited) && is_of_before(&stamped.record, self.tainted_before);
         let fresh = batch.records.into_iter().filter(|stamped| is_new(stamped.seq) && !is_tainted(stamped));
-        rows.extend(fresh.map(|stamped| FreshRow {
-            stream: batch.stream,
-            seq: stamped.seq,
-            stamp: entry(stamped.seq).and_then(|entry| entry.stamp),
-            record: stamped.record,
+        rows.extend(fresh.map(|stamped| {
+            let info = entry(stamped.seq);
+            let record = match (stamped.record, info) {
+                (Record::Loss(loss), Some(info)) if info.stamp.is_none() => {
+                    Record::Loss(Loss { count: self.unheard(loss.count, info), ..loss })
+                }
+                (record, _) => record,
+            };
+            FreshRow { stream: batch.stream, seq: stamped.seq, stamp: info.and_then(|info| info.stamp), record }
         }));
         // What is booked leads what it shares its sequence with.
         rows.sort_by_key(|row| (row.stream != batch.stream, row.seq));
         rows
+    }
+
+    /// Of the readings that an unreadable entry is said to have held, those that are not here. Where several can't be read back the last one is said
+    /// to have held what all of them did, also those that came before they were damaged.
+    fn unheard(&self, count: u64, info: &EntryInfo) -> u64 {
+        let end = info.readings_before.saturating_add(info.readings);
+        count.min(end.saturating_sub(self.here.unwrap_or(0)))
     }
 }
 
@@ -268,5 +282,17 @@ mod tests {
         batch.range = Some(SeqRange { first: 8, last: 9 });
         batch.records = vec![StampedRecord { seq: 8, record: rows[0].record.clone() }];
         assert_eq!(older.rows(batch), []);
+    }
+
+    #[test]
+    fn of_entries_that_are_here_an_unreadable_one_loses_no_reading_again() {
+        let mut batch = test_batch(6, 6);
+        batch.entries[0] = EntryInfo { stamp: None, readings_before: 0, readings: 60 };
+        let loss = loss(LossReason::SpoolCorrupt, 60, (Timestamp(1), Timestamp(2)), String::new());
+        batch.records = vec![StampedRecord { seq: 6, record: Record::Loss(loss) }];
+        let header = Header { after: 5, here: Some(50), losses: Vec::new(), ..header() };
+        let rows = header.rows(batch);
+        let [FreshRow { record: Record::Loss(loss), .. }] = rows.as_slice() else { panic!("{rows:?}") };
+        assert_eq!(loss.count, 10, "all six are told in the last, and fifty readings were here");
     }
 }

@@ -70,6 +70,8 @@ pub struct Hole {
 pub struct Fresh {
     /// Entries at or below are here.
     pub after: u64,
+    /// Readings that were here of the stream before this batch, if they are known.
+    pub here: Option<u64>,
     /// The stream's mark with this batch.
     pub mark: Mark,
     pub link: Link,
@@ -203,7 +205,7 @@ impl Ledger {
             .into_iter()
             .filter(|(hole, _)| branches.has_waited(hole.stream, now, patience_us, lake_known_at))
             .collect();
-        let after = mark.through.max(range.first - 1);
+        let (after, here) = (mark.through.max(range.first - 1), mark.readings);
         let stray_after = branches.limit(batch.stream).filter(|limit| *limit < range.last);
         let skipped = if link.forked { inherited_readings(batch, range, after) } else { 0 };
         let readings = batch.entries.last().map(|entry| entry.readings_before.saturating_add(entry.readings)).or(mark.readings);
@@ -211,7 +213,7 @@ impl Ledger {
         let tainted_before = if link.forked { None } else { branches.tainted_before(link.parent.as_ref()) };
         // Nothing is known for good before it is applied.
         ancestors.iter().for_each(|(generation, _)| branches.remove_link(*generation));
-        Decision::Fresh(Box::new(Fresh { after, mark, link, ancestors, hole, stray_after, tainted_before, gone }))
+        Decision::Fresh(Box::new(Fresh { after, here, mark, link, ancestors, hole, stray_after, tainted_before, gone }))
     }
 
     /// What was decided holds from now on. Never moves a mark back.

@@ -163,6 +163,7 @@ fn a_fork_behind_generations_that_come_first_is_known_from_the_status() {
     let mut ledger = ledger(9);
     let mut first = batch(G3, Some(parent(G2, 3)), 1, 2);
     first.status.descents = vec![Descent { generation: G3, parent: parent(G2, 3) }, Descent { generation: G2, parent: parent(G1, 5) }];
+    first.status.streams = vec![held(G3, 1, 0, 3), held(G2, 1, 0, 4)];
     let before = ledger.clone();
     let fresh = take(&mut ledger, &first);
     let link = Link { parent: Some(parent(G1, 5)), forked: true, since: NOW };

@@ -7,7 +7,7 @@ use std::{
 };
 
 use protocol::{
-    Ack, AssetPath, Batch, BatchAck, Books, EntryStamp, GatewayId, GatewayStatus, Loss, Quality, Record, SignalName, StreamId, TimeQuality,
+    Ack, AssetPath, Batch, BatchAck, EntryStamp, GatewayId, GatewayStatus, Loss, Quality, Record, SignalName, StreamId, TimeQuality,
     Timestamp, Want, WindowSummary,
     codec::{self, Limits},
 };

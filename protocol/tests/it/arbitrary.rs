@@ -2,9 +2,9 @@
 
 use proptest::{collection::vec, option, prelude::*};
 use protocol::{
-    Ack, Anomaly, AnomalyKind, AssetPath, Batch, BatchAck, Books, EntryInfo, EntryStamp, GatewayId, GatewayStatus, HeldStream, Loss,
-    LossReason, MachineState, Parent, PartCount, Quality, Record, SeqRange, Severity, SignalName, SourceStatus, StampedRecord, StateChange,
-    StreamId, TimeQuality, Timestamp, Want, WindowSummary,
+    Ack, Anomaly, AnomalyKind, AssetPath, Batch, BatchAck, Books, Descent, EntryInfo, EntryStamp, GatewayId, GatewayStatus, HeldStream,
+    Loss, LossReason, MachineState, Parent, PartCount, Quality, Record, SeqRange, Severity, SignalName, SourceStatus, StampedRecord,
+    StateChange, StreamId, TimeQuality, Timestamp, Want, WindowSummary,
 };
 
 fn time() -> impl Strategy<Value = Timestamp> {
@@ -147,8 +147,12 @@ fn parent() -> impl Strategy<Value = Parent> {
     })
 }
 
+fn descent() -> impl Strategy<Value = Descent> {
+    (any::<u64>(), parent()).prop_map(|(generation, parent)| Descent { generation, parent })
+}
+
 fn status() -> impl Strategy<Value = GatewayStatus> {
-    let more = (books(), any::<u64>(), any::<u64>(), any::<bool>(), vec(held(), 0..4));
+    let more = (books(), any::<u64>(), any::<u64>(), any::<bool>(), vec(held(), 0..4), vec(descent(), 0..4));
     ([(); 8].map(|()| any::<u64>()), time(), text(), one_of(TimeQuality::ALL), vec(source(), 0..4), more).prop_map(
         |(
             [boot_id, readings_total, dropped_total, duplicates_total, signals, spool_bytes, backlog_entries, age],
@@ -156,7 +160,7 @@ fn status() -> impl Strategy<Value = GatewayStatus> {
             version,
             time_quality,
             sources,
-            (books, spool_max_bytes, written_today_bytes, durable, streams),
+            (books, spool_max_bytes, written_today_bytes, durable, streams, descents),
         )| {
             GatewayStatus {
                 boot_id,
@@ -175,6 +179,7 @@ fn status() -> impl Strategy<Value = GatewayStatus> {
                 written_today_bytes,
                 durable,
                 streams,
+                descents,
                 sources,
             }
         },
