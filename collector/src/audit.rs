@@ -52,8 +52,8 @@ impl Counts {
         if is_after(reason) {
             self.lost_after = self.lost_after.saturating_add(count);
         }
-        // What another run has told is not unknown.
-        if reason != LossReason::Restored {
+        // What another run has told is not unknown, nor is what a device did not answer: without a count its own sequence tells how much that was.
+        if !matches!(reason, LossReason::Restored | LossReason::DeviceError) {
             self.lost_unknown = self.lost_unknown.saturating_add(unknown);
         }
     }

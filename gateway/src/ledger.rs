@@ -1,4 +1,5 @@
-//! The ledger of losses: every drop is booked here, told at most once a second for each (asset, signal, reason).
+//! The ledger of losses: every drop is booked here, told at most once a second for each (asset, signal, reason), and ever more rarely while the
+//! same goes on: a device that is off for a day is some hundred lines, not a hundred thousand.
 //!
 //! Stands beside the whole way of a reading. Invariant: the counts told plus the counts still held equal the counts booked; the number of
 //! lines is bounded, and beyond it only the attribution is given up, never the count.
@@ -12,6 +13,8 @@ use serde::{Deserialize, Serialize};
 pub const MAX_LINES: usize = 4_096;
 /// Lines are told this often.
 pub const TELL_INTERVAL_US: u64 = 1_000_000;
+/// What goes on is told at least this often.
+pub const LONGEST_INTERVAL_US: u64 = 60_000_000;
 /// Longest detail.
 pub const MAX_DETAIL_BYTES: usize = 200;
 
@@ -23,6 +26,9 @@ pub struct Ledger {
     lines: BTreeMap<Key, Line>,
     #[serde(skip)]
     told_us: u64,
+    /// What was told lately.
+    #[serde(skip)]
+    told: BTreeMap<Key, Told>,
     /// Since the start of the process.
     #[serde(skip)]
     totals: BTreeMap<LossReason, u64>,
@@ -34,6 +40,33 @@ struct Line {
     from: Timestamp,
     to: Timestamp,
     detail: String,
+}
+
+impl Line {
+    fn loss(self, (asset, signal, reason): Key) -> Loss {
+        let Self { count, from, to, detail } = self;
+        Loss { asset, signal, reason, count, from, to, detail }
+    }
+}
+
+/// When a line was told, and how long the next like it waits after that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Told {
+    at_us: u64,
+    wait_us: u64,
+}
+
+impl Told {
+    fn is_over(self, now_us: u64) -> bool {
+        now_us.saturating_sub(self.at_us) >= self.wait_us
+    }
+
+    /// After a line that was told at `now_us`: it went on, or it is another time.
+    fn next(before: Option<Self>, now_us: u64) -> Self {
+        let went_on = before.filter(|before| now_us.saturating_sub(before.at_us) < 2 * before.wait_us + TELL_INTERVAL_US);
+        let wait_us = went_on.map_or(TELL_INTERVAL_US, |before| (2 * before.wait_us).min(LONGEST_INTERVAL_US));
+        Self { at_us: now_us, wait_us }
+    }
 }
 
 impl Ledger {
@@ -68,21 +101,38 @@ impl Ledger {
         }
     }
 
-    /// The lines, at most `room` of them, if a second has passed since all were told last.
+    /// The lines that are due, at most `room` of them, if a second has passed since all of them were told last.
     pub fn tell(&mut self, now_us: u64, room: usize) -> Vec<Loss> {
         if self.lines.is_empty() || now_us.saturating_sub(self.told_us) < TELL_INTERVAL_US {
             return Vec::new();
         }
-        self.tell_now(now_us, room)
+        let is_due = |key: &Key| self.told.get(key).is_none_or(|told| told.is_over(now_us));
+        let due: Vec<Key> = self.lines.keys().filter(|key| is_due(key)).take(room).cloned().collect();
+        if due.len() < room {
+            self.told_us = now_us;
+        }
+        if self.told.len() + due.len() > MAX_LINES {
+            self.told.retain(|_, told| !told.is_over(now_us));
+        }
+        due.into_iter()
+            .filter_map(|key| {
+                let line = self.lines.remove(&key)?;
+                if self.told.len() < MAX_LINES {
+                    let told = Told::next(self.told.get(&key).copied(), now_us);
+                    self.told.insert(key.clone(), told);
+                }
+                Some(line.loss(key))
+            })
+            .collect()
     }
 
     /// The lines, at most `room` of them.
     pub fn tell_now(&mut self, now_us: u64, room: usize) -> Vec<Loss> {
         let mut told = Vec::with_capacity(self.lines.len().min(room));
         while told.len() < room
-            && let Some(((asset, signal, reason), Line { count, from, to, detail })) = self.lines.pop_first()
+            && let Some((key, line)) = self.lines.pop_first()
         {
-            told.push(Loss { asset, signal, reason, count, from, to, detail });
+            told.push(line.loss(key));
         }
         if self.lines.is_empty() {
             self.told_us = now_us;
@@ -92,9 +142,8 @@ impl Ledger {
 
     /// All lines at once, whenever they were told last.
     pub fn drain(&mut self) -> Vec<Loss> {
-        self.told_us = 0;
-        let told = self.tell(u64::MAX, usize::MAX);
-        self.told_us = 0;
+        let told = self.tell_now(0, usize::MAX);
+        self.told.clear();
         told
     }
 
@@ -171,6 +220,31 @@ mod tests {
         assert!(ledger.tell(10 * TELL_INTERVAL_US, 9).is_empty());
         ledger.hold(told[0].clone());
         assert_eq!((ledger.totals(), ledger.held()), (vec![(LossReason::NotFinite, 2_000)], 1), "held again, not booked again");
+    }
+
+    #[test]
+    fn what_goes_on_is_told_ever_more_rarely_and_what_begins_anew_at_once() {
+        let mut ledger = Ledger::default();
+        let (mut told, mut count) = (Vec::new(), 0);
+        let mut pass = |ledger: &mut Ledger, seconds: std::ops::Range<u64>, goes_on: bool| {
+            let mut told = Vec::new();
+            for second in seconds {
+                if goes_on {
+                    ledger.book(loss(Some("x"), LossReason::DeviceError, 1, second as i64));
+                }
+                for loss in ledger.tell(second * 1_000_000, 9) {
+                    count += loss.count;
+                    told.push(second);
+                }
+            }
+            told
+        };
+        told.extend(pass(&mut ledger, 1..86_400, true));
+        assert_eq!(told[..6], [1, 2, 4, 8, 16, 32]);
+        assert!((1_440..1_460).contains(&told.len()), "{} lines in a day", told.len());
+        pass(&mut ledger, 86_400..90_000, false);
+        assert_eq!(pass(&mut ledger, 90_000..90_001, true), [90_000], "an hour later it is news again");
+        assert_eq!(count, 86_400);
     }
 
     #[test]

@@ -99,7 +99,9 @@ fn read(polled: &Polled, result: &PollResult, sample: &mut Sample) -> Option<Poi
     }
     // With a sequence of its own, only an answer that came counts as readings of the device.
     let count = u64::from(!has_sequence || sample.sequence.is_some());
-    for (index, detail) in unread {
+    // Nothing came, and the device's own sequence will tell how much that was: the device is told, not each of its signals.
+    let nothing_came = count == 0 && unread.len() == device.signals.len();
+    for (index, detail) in unread.into_iter().filter(|_| !nothing_came) {
         sample.bad(polled.signals[index], LossReason::DeviceError, count, &detail);
     }
     if let Some(error) = &first
