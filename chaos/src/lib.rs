@@ -4,10 +4,12 @@
 //! and the spool. One seed is one run: `plan` draws what goes wrong, `world` lets it happen in virtual time, `books` compares what was sampled
 //! with what is stored and what is counted as lost. The same seed takes the same steps, always.
 //!
-//! Invariant: no real clock, no real disk, no thread, no order of a hash table takes part in a decision.
+//! Invariant: no real clock, no real disk, no thread, no order of a hash table takes part in a decision. `fleet` is the exception: it is about
+//! what real sockets and a real process do.
 
 pub mod books;
 pub mod collector_side;
+pub mod fleet;
 pub mod fuse;
 pub mod gateway_side;
 pub mod lake;

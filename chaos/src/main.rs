@@ -1,8 +1,9 @@
-//! `millrace-chaos`: simulated runs by seed. Exit code 1 if one fails.
+//! `millrace-chaos`: simulated runs by seed, and a fleet over real sockets. Exit code 1 if one fails.
 
 use std::{process::ExitCode, time::Duration};
 
 use chaos::{
+    fleet,
     plan::Plan,
     run::{explain, run, run_seeds, shrink},
     stopwatch::Stopwatch,
@@ -22,6 +23,8 @@ struct Cli {
 enum Command {
     /// Run gateway and collector on a simulated clock, disk, network and plant, a run a seed
     Sim(Sim),
+    /// Hundreds of gateways' uploaders over real sockets, whose collector is killed and comes back
+    Fleet(fleet::Options),
 }
 
 #[derive(Args)]
@@ -67,8 +70,14 @@ impl From<Bug> for Mutation {
 }
 
 fn main() -> ExitCode {
-    let Command::Sim(sim) = Cli::parse().command;
-    if simulate(&sim) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let is_well = match Cli::parse().command {
+        Command::Sim(sim) => simulate(&sim),
+        Command::Fleet(options) => fleet::run(&options).unwrap_or_else(|error| {
+            eprintln!("millrace-chaos: {error:#}");
+            false
+        }),
+    };
+    if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn simulate(sim: &Sim) -> bool {

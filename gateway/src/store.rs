@@ -49,7 +49,12 @@ impl Store {
     /// [`SpoolError`]: it can't be opened at all (it mends itself where it can; see `spool`).
     pub fn open(data_dir: &Path, options: Options, wall: Timestamp) -> Result<(Self, OpenReport), SpoolError> {
         let (spool, report) = Spool::open_dir(&data_dir.join(DIRECTORY), options, commit::spool_moment(wall))?;
-        Ok((Self { current: Mutex::new(Some(Arc::new(spool))) }, report))
+        Ok((Self::of(spool), report))
+    }
+
+    /// A spool that is open already, on whatever disk it is.
+    pub fn of(spool: Spool) -> Self {
+        Self { current: Mutex::new(Some(Arc::new(spool))) }
     }
 
     /// The open spool; `None` after it was closed.

@@ -27,10 +27,10 @@ mod verdict;
 
 use std::{
     sync::{Arc, mpsc},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use protocol::GatewayId;
+use protocol::{GatewayId, SeqRange, StreamId};
 use spool::Spool;
 use tokio::{sync::Notify, time::sleep};
 use tokio_util::sync::CancellationToken;
@@ -65,6 +65,20 @@ pub struct Parts {
     pub finish: CancellationToken,
 }
 
+/// A request that came to its end, for whoever watches.
+#[derive(Debug)]
+pub struct Exchange<'a> {
+    pub stream: StreamId,
+    /// `None`: a heartbeat.
+    pub range: Option<SeqRange>,
+    pub catch_up: bool,
+    pub sent: Instant,
+    pub took: Duration,
+    pub answer: &'a Answer,
+}
+
+type Watcher = Box<dyn FnMut(&Exchange<'_>) + Send + Sync>;
+
 pub struct Uploader {
     parts: Parts,
     /// Away while a blocking thread has it.
@@ -75,6 +89,7 @@ pub struct Uploader {
     dead_letters: DeadLetters,
     /// The trouble last logged: each is logged once, not at each try.
     told: String,
+    watcher: Option<Watcher>,
 }
 
 impl Uploader {
@@ -85,8 +100,16 @@ impl Uploader {
             certificates: String::new(),
             dead_letters: DeadLetters::new(&parts.data_dir),
             told: String::new(),
+            watcher: None,
             parts,
         }
+    }
+
+    /// Shows each request to `watcher` when it was answered, before the courier learns of it. It is called between two requests: it must be quick.
+    #[must_use]
+    pub fn watched(mut self, watcher: impl FnMut(&Exchange<'_>) + Send + Sync + 'static) -> Self {
+        self.watcher = Some(Box::new(watcher));
+        self
     }
 
     /// Runs until `finish` is given and nothing more can be sent without waiting.
@@ -150,7 +173,12 @@ impl Uploader {
     }
 
     async fn deliver(&mut self, spool: &Arc<Spool>, request: Request) {
-        let answer = self.client.exchange(request.body).await;
+        let Request { body, stream, range, catch_up } = request;
+        let sent = Instant::now();
+        let answer = self.client.exchange(body).await;
+        if let Some(watcher) = &mut self.watcher {
+            watcher(&Exchange { stream, range, catch_up, sent, took: sent.elapsed(), answer: &answer });
+        }
         let (spool, now) = (Arc::clone(spool), self.now());
         let dropped = self.with_courier(move |courier| courier.answered(&spool, now, answer, rand::random())).await;
         for loss in dropped.unwrap_or_default() {
