@@ -80,7 +80,7 @@ pub struct App {
     pub health: Health,
     /// Renders the metrics as text.
     pub metrics: PrometheusHandle,
-    /// When this process started: gateways have a time of grace from here before they count as offline.
+    /// When this process could hear gateways: they have a time of grace from here before they count as offline.
     pub started_at: Timestamp,
 }
 
@@ -234,7 +234,7 @@ async fn open(config: Arc<Config>) -> Result<(App, Arc<Spool>, Intake, Progress)
     let journal =
         tokio::task::spawn_blocking(move || journal::open(&dir, max_bytes, clock::now())).await.map_err(replay::ReplayError::from)??;
     let journal = Arc::new(journal);
-    let app = App {
+    let mut app = App {
         twin: Arc::new(Twin::new(&config)),
         live: Live::new(),
         tally: Tally::default(),
@@ -251,6 +251,8 @@ async fn open(config: Arc<Config>) -> Result<(App, Arc<Spool>, Intake, Progress)
     let intake = replay::replay(&app, &journal, &progress).await?;
     app.twin.rebuild(&app.lake, clock::now()).await?;
     recount::counts(&app).await?;
+    // Gateways have their time of grace from when they can be heard, however long the replay took.
+    app.started_at = clock::now();
     Ok((app, journal, intake, progress))
 }
 

@@ -126,6 +126,10 @@ pub async fn post_batch(State(ingest): State<Ingest>, Extension(peer): Extension
                     // The longer it lasts the longer they stay away, and not all for the same time.
                     let after = ingest.overload.lock().turned_away(received_at, rand::random());
                     metrics::retry_after(after.as_secs_f64());
+                    if let Some(gateway) = peer.gateway() {
+                        let until = received_at.plus_micros(i64::try_from(after.as_micros()).unwrap_or(i64::MAX));
+                        ingest.app.twin.sent_away(gateway, received_at, until);
+                    }
                     problem.retry_after(after).into_response()
                 }
             }

@@ -12,7 +12,7 @@ use crate::{
     live::LiveEvent,
     metrics,
     store::StoreError,
-    twin::{AlarmView, GatewayState, is_online},
+    twin::{AlarmView, GatewayState, Presence},
 };
 
 /// A restored gateway is told of for so long.
@@ -32,7 +32,7 @@ pub enum WatchError {
 pub struct Seen<'a> {
     pub state: &'a GatewayState,
     /// Also from before this process.
-    pub last_seen: Option<Timestamp>,
+    pub presence: Presence,
     pub skew_us: Option<i64>,
     pub forked_since: Option<Timestamp>,
     pub audit: Option<Audit>,
@@ -41,8 +41,8 @@ pub struct Seen<'a> {
 /// What is wrong with it.
 pub fn causes(seen: Seen<'_>, max_skew_us: i64, started_at: Timestamp, now: Timestamp) -> Vec<(AlarmKind, Option<Timestamp>, String)> {
     let mut causes = Vec::new();
-    let online = is_online(seen.last_seen, started_at, now);
-    if let Some(last) = seen.last_seen.filter(|_| !online) {
+    let online = seen.presence.is_online(started_at, now);
+    if let Some(last) = seen.presence.last_seen.filter(|_| !online) {
         causes.push((AlarmKind::Offline, Some(last), format!("not heard for {} s", now.micros_since(last) / 1_000_000)));
     }
     if let Some(skew_us) = seen.skew_us.filter(|skew| online && skew.saturating_abs() > max_skew_us) {
@@ -76,7 +76,7 @@ pub async fn look(app: &App, now: Timestamp) -> Result<(), WatchError> {
         let tally = app.tally.of(&row.gateway);
         let seen = Seen {
             state,
-            last_seen: state.last_seen.max(row.last_seen),
+            presence: Presence { last_seen: state.last_seen.max(row.last_seen), excused_until: state.excused_until },
             skew_us: tally.skew.median_us(),
             forked_since: tally.forked_since,
             audit: audits.get(&row.gateway).copied(),
@@ -113,6 +113,10 @@ mod tests {
         Timestamp(seconds * SECOND)
     }
 
+    fn heard(seconds: i64) -> Presence {
+        Presence { last_seen: Some(at(seconds)), excused_until: None }
+    }
+
     fn kinds(seen: Seen<'_>, started_at: i64, now: i64) -> Vec<AlarmKind> {
         causes(seen, 5 * SECOND, at(started_at), at(now)).into_iter().map(|(kind, ..)| kind).collect()
     }
@@ -120,16 +124,19 @@ mod tests {
     #[test]
     fn a_start_of_the_collector_takes_no_gateway_offline_and_silence_does() {
         let state = GatewayState::default();
-        let seen = Seen { state: &state, last_seen: Some(at(100)), skew_us: None, forked_since: None, audit: None };
-        assert_eq!(kinds(seen, 5_000, 5_010), [], "the collector was down, not the gateway");
-        assert_eq!(kinds(seen, 5_000, 5_016), [AlarmKind::Offline]);
-        assert_eq!(kinds(Seen { last_seen: None, ..seen }, 5_000, 9_000), [], "it was never heard");
+        let seen = Seen { state: &state, presence: heard(100), skew_us: None, forked_since: None, audit: None };
+        assert_eq!(kinds(seen, 5_000, 5_090), [], "the collector was down, not the gateway");
+        assert_eq!(kinds(seen, 5_000, 5_091), [AlarmKind::Offline]);
+        assert_eq!(kinds(Seen { presence: Presence::default(), ..seen }, 5_000, 9_000), [], "it was never heard");
+        let sent_away = Presence { excused_until: Some(at(5_200)), ..heard(5_100) };
+        assert_eq!(kinds(Seen { presence: sent_away, ..seen }, 5_000, 5_215), [], "it does as it was told");
+        assert_eq!(kinds(Seen { presence: sent_away, ..seen }, 5_000, 5_216), [AlarmKind::Offline]);
     }
 
     #[test]
     fn a_clock_is_wrong_in_either_direction_and_only_while_it_is_heard() {
         let state = GatewayState::default();
-        let seen = Seen { state: &state, last_seen: Some(at(100)), skew_us: Some(5 * SECOND), forked_since: None, audit: None };
+        let seen = Seen { state: &state, presence: heard(100), skew_us: Some(5 * SECOND), forked_since: None, audit: None };
         assert_eq!(kinds(seen, 0, 101), []);
         for skew in [5 * SECOND + 1, -7_200 * SECOND] {
             assert_eq!(kinds(Seen { skew_us: Some(skew), ..seen }, 0, 101), [AlarmKind::ClockSkew]);
@@ -140,7 +147,7 @@ mod tests {
     #[test]
     fn a_restored_gateway_is_told_of_for_a_day() {
         let state = GatewayState::default();
-        let seen = Seen { state: &state, last_seen: Some(at(90_000)), skew_us: None, forked_since: Some(at(100)), audit: None };
+        let seen = Seen { state: &state, presence: heard(90_000), skew_us: None, forked_since: Some(at(100)), audit: None };
         assert_eq!(kinds(seen, 0, 86_500), [AlarmKind::Restored]);
         assert_eq!(kinds(seen, 0, 86_501), []);
     }

@@ -17,7 +17,7 @@ use crate::{
     app::App,
     store::{GatewayRow, StoreError},
     tally::GatewayTally,
-    twin::{AlarmView, AuditView, GatewayState, GatewayView, GenerationView, Moment, SourceView, is_online},
+    twin::{AlarmView, AuditView, GatewayState, GatewayView, GenerationView, Moment, Presence, SourceView},
 };
 
 /// All gateways: there are hundreds at most, so there is one page.
@@ -76,7 +76,7 @@ fn view(id: &GatewayId, row: Option<&GatewayRow>, state: GatewayState, known: Kn
     let status = state.status.as_ref();
     GatewayView {
         gateway: id.to_string(),
-        online: is_online(last_seen, moment.started_at, moment.now),
+        online: Presence { last_seen, excused_until: state.excused_until }.is_online(moment.started_at, moment.now),
         last_seen: last_seen.map(Into::into),
         enrolled_at: row.map(|r| r.enrolled_at.into()),
         revoked_at: row.and_then(|r| r.revoked_at).map(Into::into),

@@ -19,7 +19,7 @@ use std::{
 use parking_lot::Mutex;
 use protocol::{AssetPath, GatewayId, GatewayStatus, Record, StampedRecord, Timestamp};
 
-pub use gateway::{ONLINE_FOR_US, is_online};
+pub use gateway::{ONLINE_FOR_US, Presence};
 pub use view::{AlarmView, AnomalyView, AssetView, AuditView, GatewayView, GenerationView, SourceView, SummaryView};
 
 use self::{gateway::Gateway, machine::Machine};
@@ -57,6 +57,8 @@ struct Inner {
 #[derive(Debug, Clone, Default)]
 pub struct GatewayState {
     pub last_seen: Option<Timestamp>,
+    /// It was told to stay away until then.
+    pub excused_until: Option<Timestamp>,
     pub status: Option<GatewayStatus>,
     pub readings_stored: u64,
     pub losses: BTreeMap<&'static str, u64>,
@@ -98,6 +100,11 @@ impl Twin {
     /// Takes in how a gateway is.
     pub fn apply_status(&self, gateway: &GatewayId, received_at: Timestamp, status: &GatewayStatus) {
         self.inner.lock().gateways.entry(gateway.clone()).or_default().heard(received_at, status);
+    }
+
+    /// A gateway's batch was not taken; it was told to come back then.
+    pub fn sent_away(&self, gateway: &GatewayId, received_at: Timestamp, until: Timestamp) {
+        self.inner.lock().gateways.entry(gateway.clone()).or_default().sent_away(received_at, until);
     }
 
     /// Machines after `after`, in order of their paths.
@@ -229,13 +236,14 @@ impl Inner {
 }
 
 fn online(gateways: &HashMap<GatewayId, Gateway>, machine: &Machine, moment: Moment) -> bool {
-    machine.gateway.as_ref().and_then(|id| gateways.get(id)).is_some_and(|g| is_online(g.last_seen, moment.started_at, moment.now))
+    machine.gateway.as_ref().and_then(|id| gateways.get(id)).is_some_and(|g| g.presence().is_online(moment.started_at, moment.now))
 }
 
 impl Gateway {
     fn state(&self) -> GatewayState {
         GatewayState {
             last_seen: self.last_seen,
+            excused_until: self.excused_until,
             status: self.status.clone(),
             readings_stored: self.readings_stored,
             losses: self.losses.iter().map(|(reason, count)| (reason.as_str(), *count)).collect(),

@@ -1,5 +1,6 @@
 //! `cargo xtask chaos`: the demo's processes under faults by a seeded schedule, then the demo's check: made = stored + lost, nothing twice,
-//! nothing lost that no fault explains. With `--sim` the same question to both cores in simulation.
+//! nothing lost that no fault explains. With `--sim` the same question to both cores in simulation, with `--fleet` to hundreds of gateways whose
+//! collector comes back.
 //!
 //! Order of the end: every fault is taken out -> plant -> gateways have nothing left -> gateways -> collector is asked -> collector.
 
@@ -13,7 +14,7 @@ mod schedule;
 
 use std::{
     path::PathBuf,
-    process::{ExitCode, Stdio},
+    process::{Command, ExitCode, Stdio},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -49,7 +50,9 @@ Examples:
   cargo xtask chaos --minutes 3 --only gateway-kill,link-half-answer
   cargo xtask chaos --list-faults                  what there is, and what it needs
   cargo xtask chaos --sim --seeds 1000             both cores in simulation, 1000 seeds
-  cargo xtask chaos --sim --seeds 1 --from 4711 --steps 5000
+  cargo xtask chaos --sim --seeds 1 --from 4711
+  cargo xtask chaos --fleet                        500 gateways' uploaders over real sockets; the collector is away for 60 s
+  cargo xtask chaos --fleet -- --gateways 40 --outage 5s
 
 The schedule is printed before the run; the same seed, minutes, gateways and kinds give the same one. Logs of all processes stay in the
 data folder. A full disk needs root (it mounts a small file system); where that or another need is not met, the fault is left out, and the
@@ -89,9 +92,12 @@ pub struct Options {
     /// The first seed to simulate
     #[arg(long, requires = "sim")]
     pub from: Option<u64>,
-    /// Steps of each simulated seed
-    #[arg(long, requires = "sim")]
-    pub steps: Option<u64>,
+    /// A fleet instead: hundreds of gateways' uploaders over real sockets, whose collector is killed and comes back
+    #[arg(long, conflicts_with_all = ["sim", "short", "only", "minutes"])]
+    pub fleet: bool,
+    /// What `millrace-chaos fleet` takes
+    #[arg(last = true, requires = "fleet", value_name = "OPTION")]
+    pub of_the_fleet: Vec<String>,
 }
 
 impl Options {
@@ -112,7 +118,8 @@ impl Options {
             sim: false,
             seeds: None,
             from: None,
-            steps: None,
+            fleet: false,
+            of_the_fleet: Vec::new(),
         }
     }
 
@@ -145,6 +152,9 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     }
     if options.sim {
         return simulate(options);
+    }
+    if options.fleet {
+        return fleet(options);
     }
     setup::debian_packages()?;
     let programs = build::all()?;
@@ -328,12 +338,36 @@ fn simulate(options: &Options) -> Result<ExitCode> {
     command::run(command::cargo().args(["build", "--workspace", "--bins"]))?;
     let mut simulation = Programs::built().command("chaos");
     simulation.arg("sim");
-    for (name, value) in [("--seeds", options.seeds), ("--from", options.from), ("--steps", options.steps)] {
+    for (name, value) in [("--seeds", options.seeds), ("--from", options.from)] {
         if let Some(value) = value {
             simulation.args([name, &value.to_string()]);
         }
     }
-    let status = simulation.stdin(Stdio::null()).status().context("cannot start millrace-chaos")?;
+    code_of(&mut simulation)
+}
+
+/// Builds what the fleet needs and starts it with the collector's program.
+fn fleet(options: &Options) -> Result<ExitCode> {
+    setup::debian_packages()?;
+    let programs = build::all()?;
+    let mut fleet = fleet_command(&programs, &options.of_the_fleet);
+    fleet.args(["--seed", &options.seed.to_string()]).args(options.json.then_some("--json"));
+    if let Some(folder) = &options.data_dir {
+        fleet.arg("--data-dir").arg(folder);
+    }
+    code_of(&mut fleet)
+}
+
+/// `millrace-chaos fleet` with `args`, and the collector that was built beside it.
+pub fn fleet_command(programs: &Programs, args: &[String]) -> Command {
+    let mut fleet = programs.command("chaos");
+    fleet.arg("fleet").arg("--collector").arg(programs.command("collector").get_program()).args(args);
+    fleet
+}
+
+/// Runs `millrace-chaos` to its end.
+fn code_of(chaos: &mut Command) -> Result<ExitCode> {
+    let status = chaos.stdin(Stdio::null()).status().context("cannot start millrace-chaos")?;
     match status.code() {
         Some(code) => Ok(ExitCode::from(u8::try_from(code).unwrap_or(1))),
         None => bail!("millrace-chaos was ended by a signal ({status})"),

@@ -1,4 +1,5 @@
-//! The whole path as its users see it: the demo in order and with faults, and the dashboard in a real browser. Each run must balance.
+//! The whole path as its users see it: the demo in order and with faults, the dashboard in a real browser, a short run of chaos, and a small
+//! fleet whose collector comes back. Each run must balance.
 
 use std::{path::PathBuf, process::Command, time::Duration};
 
@@ -6,7 +7,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::{
     build::Programs,
-    command,
+    chaos, command,
     demo::{self, Fault},
 };
 
@@ -21,19 +22,44 @@ pub fn run() -> Result<()> {
         ("gateway killed", Some(Fault::GatewayKill), 30),
     ] {
         eprintln!("\n--- the whole path, {name} ---");
-        match one(&programs, name, fault, seconds) {
-            Ok(()) => passed += 1,
-            Err(error) => {
-                eprintln!("FAILED  {name}: {error:#}");
-                failed.push(name);
-            }
-        }
+        note(name, one(&programs, name, fault, seconds), &mut passed, &mut failed);
     }
+    eprintln!("\n--- the whole path, chaos ---");
+    note("chaos", short_chaos(&programs), &mut passed, &mut failed);
+    eprintln!("\n--- the whole path, a fleet comes back ---");
+    note("a fleet comes back", small_fleet(&programs), &mut passed, &mut failed);
     println!("end to end: {passed} passed, {} failed", failed.len());
     if !failed.is_empty() {
         bail!("the whole path failed: {}", failed.join("; "));
     }
     Ok(())
+}
+
+fn note<'a>(name: &'a str, done: Result<()>, passed: &mut u32, failed: &mut Vec<&'a str>) {
+    match done {
+        Ok(()) => *passed += 1,
+        Err(error) => {
+            eprintln!("FAILED  {name}: {error:#}");
+            failed.push(name);
+        }
+    }
+}
+
+/// Faults of real processes by a fixed schedule.
+fn short_chaos(programs: &Programs) -> Result<()> {
+    let options = chaos::Options::short(Some(command::target_dir().join("e2e").join("chaos")));
+    let report = chaos::play(&options, programs)?;
+    eprintln!("\n{}", report.table());
+    if !report.is_clean() {
+        bail!("the books do not balance: {}", report.verdict.violations.join("; "));
+    }
+    Ok(())
+}
+
+/// Gateways' uploaders over real sockets, whose collector is killed and comes back.
+fn small_fleet(programs: &Programs) -> Result<()> {
+    let args = ["--gateways", "40", "--outage", "5s", "--before", "10s"].map(str::to_owned);
+    command::run(&mut chaos::fleet_command(programs, &args))
 }
 
 fn one(programs: &Programs, name: &str, fault: Option<Fault>, seconds: u64) -> Result<()> {

@@ -34,7 +34,7 @@ enum Step {
     Lint,
     /// Unit, property and integration tests of all crates
     Tests,
-    /// The demo as a whole, in order and with faults, and the dashboard in a browser
+    /// The demo as a whole, in order and with faults, the dashboard in a browser, a short run of chaos, and a small fleet
     EndToEnd,
 }
 
