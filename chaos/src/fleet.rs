@@ -154,7 +154,7 @@ pub async fn play(options: &Options) -> Result<Report> {
     makers.abort_all();
     while makers.join_next().await.is_some() {}
     let drained = |_: Duration| members.iter().all(|member| member.backlog() == 0);
-    run.wait("the rest", &mut site, &watching, SETTLE, drained).await?;
+    run.wait("the rest", &mut site, &watching, options.limit, drained).await?;
     let stored = settled(&site).await?;
     watching.pause();
     for member in members.iter() {

@@ -108,6 +108,9 @@ pub async fn post_batch(State(ingest): State<Ingest>, Extension(peer): Extension
                 Ack::Gap { .. } => Outcome::Gap,
                 Ack::Heartbeat => Outcome::Heartbeat,
             });
+            if ack.ack != Ack::Heartbeat {
+                ingest.overload.lock().took(received_at);
+            }
             match codec::encode_ack(&ack) {
                 Ok(bytes) => ([(header::CONTENT_TYPE, ACK_TYPE)], bytes).into_response(),
                 Err(error) => {

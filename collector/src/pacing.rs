@@ -116,17 +116,28 @@ impl Pacer {
     }
 }
 
-/// How long those are to stay away who had to be turned away: longer the longer it lasts.
+/// How long those are to stay away who had to be turned away: longer the longer it lasts, and the more of what comes it hits. A queue that is full
+/// for a moment now and then must not send the fleet away for a minute.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Overload {
     since: Option<Timestamp>,
     last: Timestamp,
+    /// Batches of the last while that were taken, and those that were not; both fade.
+    taken: f64,
+    away: f64,
+    faded_at: Timestamp,
 }
 
-/// An overload is over when nobody was turned away for so long.
+/// An overload is over when nobody was turned away for so long; batches of longer ago count little.
 const CALM_US: i64 = 10_000_000;
 
 impl Overload {
+    /// A batch is taken.
+    pub fn took(&mut self, now: Timestamp) {
+        self.fade(now);
+        self.taken += 1.0;
+    }
+
     /// A batch is turned away. `random` in [0, 1) spreads those who come back.
     pub fn turned_away(&mut self, now: Timestamp, random: f64) -> Duration {
         if now.micros_since(self.last) > CALM_US {
@@ -135,9 +146,18 @@ impl Overload {
         let since = *self.since.get_or_insert(now);
         self.last = now;
         let lasted = Duration::from_micros(u64::try_from(now.micros_since(since)).unwrap_or(0));
-        let about = (FIRST_RETRY + lasted / 2).min(LAST_RETRY);
+        self.fade(now);
+        self.away += 1.0;
+        let share = self.away / (self.away + self.taken);
+        let about = (FIRST_RETRY + (lasted / 2).mul_f64(share)).min(LAST_RETRY);
         // Whole seconds travel in the header, so what is spread is more than one.
         (about.mul_f64(0.5) + about.max(2 * FIRST_RETRY).mul_f64(random.clamp(0.0, 1.0))).max(FIRST_RETRY)
+    }
+
+    fn fade(&mut self, now: Timestamp) {
+        let passed = now.micros_since(self.faded_at).max(0) as f64;
+        let left = (-passed / CALM_US as f64).exp();
+        (self.taken, self.away, self.faded_at) = (self.taken * left, self.away * left, self.faded_at.max(now));
     }
 }
 
@@ -222,5 +242,24 @@ mod tests {
         let (short, long) = (overload.turned_away(at(60.0), 0.0), overload.turned_away(at(60.0), 0.999));
         assert!(long > 2 * short && long <= LAST_RETRY * 2, "{short:?} {long:?}");
         assert!(overload.turned_away(at(200.0), 0.5) <= Duration::from_secs(3));
+    }
+
+    #[test]
+    fn a_queue_that_is_full_now_and_then_sends_nobody_away_for_long() {
+        let mut overload = Overload::default();
+        let mut longest = Duration::ZERO;
+        for hundredth in 0..30_000 {
+            let now = at(f64::from(hundredth) / 100.0);
+            if hundredth % 50 == 0 {
+                longest = longest.max(overload.turned_away(now, 0.999));
+            } else {
+                overload.took(now);
+            }
+        }
+        assert!(longest <= Duration::from_secs(7), "{longest:?} for one of fifty over five minutes");
+        for second in 300..330 {
+            overload.turned_away(at(f64::from(second)), 0.5);
+        }
+        assert!(overload.turned_away(at(330.0), 0.5) > Duration::from_secs(30), "nothing is taken any more");
     }
 }

@@ -421,12 +421,12 @@ mod tests {
             faults(&|seen| seen.alarms.push(("offline".into(), "fleet-0001: not heard".into()))).contains("false alarms \"offline\": 1")
         );
         assert!(faults(&|seen| first(seen, &|life| life.readings = 8)).contains("made 8, stored 7"));
-        assert!(faults(&|seen| drop(seen.stored.twice.insert("fleet-0001".into(), 3))).contains("stored twice"));
-        assert!(faults(&|seen| drop(seen.stored.verdicts.clear())).contains("do not balance"));
-        assert!(faults(&|seen| drop(seen.stored.losses.insert("fleet-0001".into(), 1))).contains("with losses"));
+        assert!(faults(&|seen| _ = seen.stored.twice.insert("fleet-0001".into(), 3)).contains("stored twice"));
+        assert!(faults(&|seen| seen.stored.verdicts.clear()).contains("do not balance"));
+        assert!(faults(&|seen| _ = seen.stored.losses.insert("fleet-0001".into(), 1)).contains("with losses"));
         let left = |seen: &mut Seen| {
             let made = seen.moments.killed;
-            drop(seen.lives[0].waiting.insert((StreamId(8), 1), made));
+            seen.lives[0].waiting.insert((StreamId(8), 1), made);
         };
         assert!(faults(&left).contains("have not caught up"));
         assert!(faults(&|seen| first(seen, &|life| drop(life.exchanges.pop()))).contains("not heard"));
