@@ -160,10 +160,11 @@ pub async fn play(options: &Options) -> Result<Report> {
     for member in members.iter() {
         member.finish();
     }
-    let bounds = site.bounds()?;
-    let alarms = site.alarms()?;
-    site.stop()?;
+    // Requests that the collector's own end would cut say nothing.
+    run.wait("they end", &mut site, &watching, CALM, |_| members.iter().all(Member::has_ended)).await?;
     let lives = members.iter().map(Member::life).collect();
+    let (bounds, alarms) = (site.bounds()?, site.alarms()?);
+    site.stop()?;
     Ok(Report::of(&report::Seen { lives, moments, backlog, looks: watching.looks(), bounds, stored, alarms }))
 }
 

@@ -115,7 +115,7 @@ struct Running {
     fresh: Arc<Notify>,
     finish: CancellationToken,
     dropped: Mutex<mpsc::Receiver<Dropped>>,
-    _uploader: JoinHandle<()>,
+    uploader: JoinHandle<()>,
 }
 
 impl Member {
@@ -155,9 +155,9 @@ impl Member {
             finish: finish.clone(),
         };
         let life = Arc::clone(&self.life);
-        let uploader = Uploader::new(parts).watched(move |exchange| life.lock().note(exchange));
-        let _uploader = tokio::spawn(uploader.run());
-        self.running = Some(Running { boot_id, spool, board, fresh, finish, dropped: Mutex::new(losses), _uploader });
+        let watched = Uploader::new(parts).watched(move |exchange| life.lock().note(exchange));
+        let uploader = tokio::spawn(watched.run());
+        self.running = Some(Running { boot_id, spool, board, fresh, finish, dropped: Mutex::new(losses), uploader });
         Ok(())
     }
 
@@ -246,6 +246,10 @@ impl Member {
             running.finish.cancel();
             self.life.lock().dropped += running.dropped.lock().try_iter().count() as u64;
         }
+    }
+
+    pub fn has_ended(&self) -> bool {
+        self.running.as_ref().is_none_or(|running| running.uploader.is_finished())
     }
 
     pub fn life(&self) -> Life {
