@@ -83,9 +83,6 @@ impl Opening<'_> {
         };
         opening.newest(&mut ordinals)?;
         opening.older(&ordinals)?;
-        if opening.report.checkpoint_lost && opening.state.checkpoint.is_empty() {
-            opening.older_checkpoint();
-        }
         if let Err(error) = aside::prune_aside(&**disk, options.reserve()) {
             tracing::warn!(error = &error as &dyn std::error::Error, "what was put aside stays for now");
         }
@@ -175,24 +172,6 @@ impl Opening<'_> {
         let told = Told::read(&**self.disk, &name);
         let told = told.seal.map(|seal| seal.meta.id).or(told.mark.map(|mark| mark.generation));
         told.or_else(|| survey(&**self.disk, &name).ok()?.id())
-    }
-
-    /// The checkpoint of the newest generation that has one, if nothing is left of the last one.
-    fn older_checkpoint(&mut self) {
-        let ordinals: Vec<u64> = self.state.generations.keys().rev().copied().collect();
-        for ordinal in ordinals {
-            let told = Told::read(&**self.disk, &generation::name_of(ordinal));
-            let handle = match self.readers.get(ordinal) {
-                Some(_) => continue,
-                None => generation::open_folder(self.disk, ordinal, self.options.cache_bytes / 4, &told, true),
-            };
-            let Some(found) = handle.ok().and_then(|opened| read_checkpoint(&opened).ok()).filter(|found| !found.parts.is_empty()) else {
-                continue;
-            };
-            tracing::error!(ordinal, "nothing is left of the newest checkpoint: an older generation's is taken");
-            self.state.checkpoint = found.parts;
-            return;
-        }
     }
 
     fn enter(&mut self, ordinal: u64, loaded: Loaded, limit: Option<Parent>) {

@@ -211,7 +211,8 @@ pub struct OpenReport {
     pub salvaged: Vec<Salvaged>,
     /// There was no spool here.
     pub created: bool,
-    /// The checkpoint, or a part of it, is gone or older than it should be. If nothing of it was left it is that of an older generation.
+    /// The checkpoint, or a part of it, is gone or older than it should be. It is never that of an older generation: what was
+    /// open there has been told since.
     pub checkpoint_lost: bool,
 }
 

@@ -178,10 +178,11 @@ impl Pipeline {
     fn pass(&mut self, now: Now, sender: u32, sample: &Sample, at: Timestamp) -> Option<Passed> {
         let entry = &mut self.registry.senders[sender as usize];
         let Some(sequence) = sample.sequence else {
-            // A poll without an answer is no news of the sender.
+            // A poll without an answer is no news of the sender; what it served then is missing too.
             if !sample.readings.is_empty() {
                 entry.last_at = Some(at);
             }
+            entry.missing_before = entry.missing_before.map(|before| before.max(at.plus_micros(1)));
             return Some(Passed { in_order: true, new_session: false });
         };
         let (missing, new_session) = match entry.tracker.observe(sample.session, sequence, sample.sequence_bits) {
