@@ -152,6 +152,11 @@ impl Ledger {
         self.lines.len()
     }
 
+    /// Of these, those that hold a count. What a silent device is told of goes on for as long as it is silent, and holds none.
+    pub fn counted(&self) -> usize {
+        self.lines.values().filter(|line| line.count > 0).count()
+    }
+
     /// Counts by reason since the start.
     pub fn totals(&self) -> Vec<(LossReason, u64)> {
         self.totals.iter().map(|(reason, count)| (*reason, *count)).collect()

@@ -397,7 +397,7 @@ impl Pipeline {
             late_total: self.totals.late,
             anomalies_total: self.totals.anomalies,
             open_windows: signals.iter().map(|s| s.series.open()).sum(),
-            held_back: waiting_parts + gaps + self.out.ledger.held(),
+            held_back: waiting_parts + gaps + self.out.ledger.counted(),
             pending_records: self.out.len(),
             assets: assets.len(),
             signals: signals.len(),
