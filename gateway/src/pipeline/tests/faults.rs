@@ -110,10 +110,6 @@ fn a_device_that_does_not_answer_is_told_and_what_it_served_is_counted() {
     poll(&mut bench, &failed(Outcome::Exception(2)));
     poll(&mut bench, &failed(Outcome::Words(vec![1, 2, 3])));
     assert!(bench.pipeline.stats().sources[1].last_error.contains("3 values, asked for 13"));
-    for _ in 0..20 {
-        poll(&mut bench, &failed(Outcome::Timeout));
-    }
-    assert_eq!(bench.pipeline.stats().held_back, 0, "a device that stays silent holds no count back");
     poll(&mut bench, &registers(4, 1, 0, (0, 0), f32::NAN, 100));
     assert_eq!(bench.pipeline.stats().sources[1].last_error, "value NaN");
     poll(&mut bench, &registers(5, 1, 0, (0, 0), 60.0, 100));
