@@ -4,3 +4,9 @@
 //! so they can't differ.
 //!
 //! Invariants: no answer holds NaN or an infinity; what is undefined is `None`, with a flag that says why. Roll-ups add sums and never average ratios.
+
+pub mod calendar;
+pub mod counters;
+pub mod field;
+pub mod oee;
+pub mod utc;

@@ -7,14 +7,14 @@ use anyhow::{Result, bail};
 use crate::command;
 
 /// Benchmark programs: (name, package).
-const BENCHES: &[(&str, &str)] = &[("codec", "protocol"), ("spool", "spool"), ("window", "gateway")];
+const BENCHES: &[(&str, &str)] = &[("codec", "protocol"), ("spool", "spool"), ("window", "gateway"), ("oee", "kpi")];
 /// Compiles DataFusion with optimisation (more than an hour of CPU time), so only when it is asked for.
 const ON_REQUEST: &[(&str, &str)] = &[("lake", "lake")];
 
 #[derive(clap::Args)]
 #[command(after_help = "Example:  cargo xtask bench --only spool --json")]
 pub struct Options {
-    /// One of: codec, spool, window (default: all of these), or lake (compiles DataFusion with optimisation: more than an hour of CPU time)
+    /// One of: codec, spool, window, oee (default: all of these), or lake (compiles DataFusion with optimisation: more than an hour of CPU time)
     #[arg(long)]
     only: Option<String>,
     /// Print the means in nanoseconds as JSON on the last line of stdout

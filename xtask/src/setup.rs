@@ -1,4 +1,4 @@
-//! What the tests and the dashboard's build need from outside: Debian packages and npm packages, installed only where they are missing.
+//! What the tests and the dashboard's build need from outside: Debian, PyPI and npm packages, installed only where they are missing.
 
 use std::{fs, path::Path, process::Command};
 
@@ -16,6 +16,8 @@ const PEERS: &[(&str, &str)] = &[
     // pymodbus' server imports both, and only recommends them.
     ("/usr/lib/python3/dist-packages/serial", "python3-serial"),
     ("/usr/lib/python3/dist-packages/serial_asyncio", "python3-serial-asyncio"),
+    // Installs the Python packages that Debian does not have.
+    ("/usr/lib/python3/dist-packages/pip", "python3-pip"),
     // Chaos runs set the clock of a gateway by it.
     ("/usr/bin/faketime", "faketime"),
     ("/usr/bin/systemd-analyze", "systemd"),
@@ -47,6 +49,26 @@ pub fn debian_packages() -> Result<()> {
     apt(&["update", "-q"])
         .and_then(|()| apt(&[&["install", "-y", "-q", "--no-install-recommends"], &missing[..]].concat()))
         .with_context(|| format!("the tests need packages that could not be installed; as root run: {by_hand}"))
+}
+
+/// Python packages that Debian does not have, with their hashes: into the target folder, where the tests look for them.
+///
+/// # Errors
+/// What pip says.
+pub fn python_packages() -> Result<()> {
+    let wanted = command::root().join("kpi/tests/oracle_requirements.txt");
+    let list = fs::read(&wanted).context("kpi/tests/oracle_requirements.txt")?;
+    let folder = command::target_dir().join("python");
+    let stamp = folder.join(".installed-requirements");
+    if fs::read(&stamp).is_ok_and(|installed| installed == list) {
+        return Ok(());
+    }
+    let mut pip = Command::new("/usr/bin/python3");
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--root-user-action", "ignore"]);
+    pip.args(["--no-deps", "--require-hashes", "--upgrade", "--target"]).arg(&folder).arg("-r").arg(&wanted);
+    command::run(&mut pip).context("the tests need Python packages that could not be installed")?;
+    fs::write(stamp, list)?;
+    Ok(())
 }
 
 /// `npm ci` in the dashboard's folder, unless what is there was made from the same lock file.

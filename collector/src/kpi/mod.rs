@@ -1,10 +1,3 @@
-//! Key figures of ISO 22400, from states, counts and the shift calendar.
-//!
-//! Stands behind the lake's typed reads (history) and the twin (the running shift), before the API: both ways use the same code.
-//!
-//! Invariant: pure. No clock, no I/O, no floating-point time before the last step.
+//! Key figures of ISO 22400: the crate `kpi`, under the names that the API and the twin use.
 
-pub mod calendar;
-pub mod counters;
-pub mod oee;
-pub mod oee_request;
+pub use ::kpi::{calendar, counters, oee, oee::request as oee_request};

@@ -43,6 +43,7 @@ const STEPS: &[Step] = &[Step::Tidy, Step::Format, Step::Dashboard, Step::Lint, 
 pub fn run(options: &Options) -> Result<bool> {
     let begun = Instant::now();
     setup::debian_packages()?;
+    setup::python_packages()?;
     setup::npm_packages()?;
     let mut times = vec![("setup".to_owned(), begun.elapsed())];
     for step in STEPS.iter().filter(|step| options.only.is_empty() || options.only.contains(step)) {

@@ -1,0 +1,4 @@
+//! The key figures beside other implementations.
+
+#[cfg(test)]
+mod oee_oracle;
