@@ -6,7 +6,9 @@
 //! Invariants: no answer holds NaN or an infinity; what is undefined is `None`, with a flag that says why. Roll-ups add sums and never average ratios.
 
 pub mod calendar;
+pub mod condition;
 pub mod counters;
 pub mod field;
 pub mod oee;
+pub mod reliability;
 pub mod utc;
