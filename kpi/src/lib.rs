@@ -8,7 +8,10 @@
 pub mod calendar;
 pub mod condition;
 pub mod counters;
+pub mod energy;
 pub mod field;
+pub mod forecast;
 pub mod oee;
+pub mod quality;
 pub mod reliability;
 pub mod utc;

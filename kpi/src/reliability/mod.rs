@@ -24,23 +24,9 @@ pub mod summary;
 pub mod trend;
 pub mod weibull;
 
+pub use crate::field::FieldError;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-
-/// What is wrong with one field of a request, and what to do about it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema, thiserror::Error)]
-#[error("{field}: {detail}")]
-pub struct FieldError {
-    /// `failures[3]`
-    pub field: String,
-    pub detail: String,
-}
-
-impl FieldError {
-    pub(crate) fn new(field: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { field: field.into(), detail: detail.into() }
-    }
-}
 
 /// Why there is no fit for a sample that is valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema, thiserror::Error)]
