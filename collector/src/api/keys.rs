@@ -1,6 +1,7 @@
 //! API keys, as administrators see them. They are made and revoked on the collector's own machine (`millrace-collector key …`).
 
 use axum::{Json, extract::State};
+use kpi::utc::Utc;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -8,7 +9,7 @@ use super::{
     access::Admin,
     problem::{Problem, Problems},
 };
-use crate::{app::App, utc::Utc};
+use crate::app::App;
 
 #[derive(Debug, Serialize, ToSchema)]
 pub struct KeyPage {

@@ -1,8 +1,14 @@
 //! OEE, states and shifts of a machine, for any period.
 
+use std::sync::Arc;
+
 use axum::{Json, extract::State};
-use protocol::{AssetPath, PartCount, StateChange, TimeRange, Timestamp};
-use serde::{Deserialize, Serialize};
+use kpi::{
+    oee::{Catalogue, MachineRecord, Oee, PartInterval, Prepared, Rules, StatePoint, Tally, request::CalculateRequest},
+    utc::{Period, Utc},
+};
+use protocol::{AssetPath, TimeRange, Timestamp};
+use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
@@ -12,21 +18,14 @@ use super::{
     params::{Params, parsed},
     problem::{Problem, ProblemField, Problems},
 };
-use crate::{
-    app::App,
-    clock,
-    kpi::{
-        oee::{Oee, PartTally, StatePoint, Tally, state_spans},
-        oee_request::{EventLogRequest, ExplicitRequest},
-    },
-    twin::view::ShiftView,
-    utc::{Period, Utc},
-};
+use crate::{app::App, clock, twin::view::ShiftView};
 
 const DAY_US: i64 = 86_400_000_000;
 /// Of one question.
 const MAX_PERIOD_US: i64 = 62 * DAY_US;
 const MAX_BUCKETS: usize = 2_000;
+/// Counts are read so far beyond the period: of one that crosses its end a share lies within.
+const COUNT_MARGIN_US: i64 = 3_600_000_000;
 
 /// How a period is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,20 +91,20 @@ pub async fn of_machine(State(app): State<App>, _: Viewer, mut params: Params) -
     let mut total = Tally::default();
     let mut buckets = Vec::with_capacity(parts.len());
     for part in parts {
-        let tally = history.tally(part);
+        let tally = history.prepared.tally(part, history.known_until);
         total += &tally;
         if cut.is_some() {
-            buckets.push(OeeBucket { from: part.from.into(), to: part.to.into(), oee: tally.oee(history.ideal_cycle_s) });
+            buckets.push(OeeBucket { from: part.from.into(), to: part.to.into(), oee: history.oee(&tally) });
         }
     }
-    let total = total.oee(history.ideal_cycle_s);
+    let total = history.oee(&total);
     Ok(Json(OeeAnswer { asset: asset.to_string(), from: history.range.from.into(), to: history.range.to.into(), total, buckets }))
 }
 
 /// Shifts, and what lies between them, without gaps.
 fn by_shift(app: &App, range: TimeRange) -> Vec<TimeRange> {
     let shifts: Vec<_> = planned(app, range);
-    let mut all = crate::kpi::calendar::gaps(range, shifts.iter().copied());
+    let mut all = kpi::calendar::gaps(range, shifts.iter().copied());
     all.extend(shifts);
     all.sort_by_key(|r| r.from);
     all
@@ -121,55 +120,42 @@ fn planned(app: &App, range: TimeRange) -> Vec<TimeRange> {
 struct History {
     range: TimeRange,
     known_until: Timestamp,
-    states: Vec<StateChange>,
-    points: Vec<StatePoint>,
-    parts: Vec<PartCount>,
-    planned: Vec<TimeRange>,
-    ideal_cycle_s: Option<f64>,
+    prepared: Prepared,
 }
 
 impl History {
     async fn read(app: &App, asset: &AssetPath, asked: TimeRange, now: Timestamp) -> Result<Self, Problem> {
-        let mut history = Self::read_states(app, asset, asked, now).await?;
-        history.parts = app.lake.parts(asset, history.range).await?;
-        Ok(history)
+        let reckoning = app.twin.reckoning();
+        let (range, mut record) = states_of(app, asset, asked, now).await?;
+        let counted = TimeRange { from: range.from, to: range.to.plus_micros(COUNT_MARGIN_US).min(now) };
+        record.parts = app.lake.parts(asset, counted).await?.iter().map(PartInterval::from).collect();
+        record.ideal_cycle_s = app.twin.ideal_cycle_s(asset);
+        let record = record.with_plan(app.twin.calendar().plan(range));
+        let known_until = app.twin.known_until(asset, now);
+        // Thousands of rows are put in order.
+        let prepared = tokio::task::spawn_blocking(move || Prepared::new(record, reckoning.catalogue, reckoning.rules)).await;
+        let prepared = prepared.map_err(|_| Problem::internal())?;
+        Ok(Self { range, known_until, prepared })
     }
 
-    async fn read_states(app: &App, asset: &AssetPath, asked: TimeRange, now: Timestamp) -> Result<Self, Problem> {
-        if !app.twin.knows(asset) {
-            return Err(assets::unknown(asset));
-        }
-        if asked.from >= now {
-            return Err(wrong("from", "lies in the future"));
-        }
-        let range = TimeRange { from: asked.from, to: asked.to.min(now) };
-        let states = app.lake.states(asset, range).await?;
-        Ok(Self {
-            range,
-            known_until: app.twin.known_until(asset, now),
-            points: states.iter().map(|s| StatePoint { at: s.event_time, state: s.state }).collect(),
-            states,
-            parts: Vec::new(),
-            planned: planned(app, range),
-            ideal_cycle_s: app.twin.ideal_cycle_s(asset),
-        })
+    fn oee(&self, tally: &Tally) -> Oee {
+        tally.oee(self.prepared.rules(), self.prepared.ideal_cycle_s())
     }
+}
 
-    /// Of a part of the period.
-    fn tally(&self, part: TimeRange) -> Tally {
-        // Only what touches the part: else a long period with many buckets would be quadratic.
-        let first = self.points.partition_point(|p| p.at <= part.from).saturating_sub(1);
-        let last = self.points.partition_point(|p| p.at < part.to).max(first);
-        let planned: Vec<_> = self.planned.iter().copied().filter(|p| p.from < part.to && p.to > part.from).collect();
-        let mut tally = Tally::of_states(part, Some(&planned), &self.points[first..last], self.known_until);
-        let (from, to) = (self.parts.partition_point(|p| p.to <= part.from), self.parts.partition_point(|p| p.to <= part.to));
-        let mut parts = PartTally::default();
-        for count in &self.parts[from..to] {
-            parts += PartTally { produced: count.produced, rejected: count.rejected, reworked: count.reworked, startup_rejected: 0 };
-        }
-        tally.add_parts(parts, self.ideal_cycle_s);
-        tally
+/// The period as far as it has passed, and the states in it: those around it, too, by which a stop at its edge is judged.
+async fn states_of(app: &App, asset: &AssetPath, asked: TimeRange, now: Timestamp) -> Result<(TimeRange, MachineRecord), Problem> {
+    if !app.twin.knows(asset) {
+        return Err(assets::unknown(asset));
     }
+    if asked.from >= now {
+        return Err(wrong("from", "lies in the future"));
+    }
+    let range = TimeRange { from: asked.from, to: asked.to.min(now) };
+    let margin = app.twin.reckoning().margin_us();
+    let around = TimeRange { from: range.from.plus_micros(-margin), to: range.to.plus_micros(margin).min(now) };
+    let states = app.lake.states(asset, around).await?.iter().map(StatePoint::from).collect();
+    Ok((range, MachineRecord { states, ..MachineRecord::default() }))
 }
 
 /// What a machine did, without gaps.
@@ -200,16 +186,15 @@ pub async fn states(State(app): State<App>, _: Viewer, mut params: Params) -> Re
     let asset = params.required("asset", parsed::<AssetPath>);
     let period = params.period(now, DAY_US / 3, MAX_PERIOD_US);
     let (asset, period) = params.finish((asset, period))?;
-    let history = History::read_states(&app, &asset, period, now).await?;
-    let spans = state_spans(history.range, &history.points, history.known_until);
-    let items = spans.into_iter().map(|span| {
-        let change = span.point.and_then(|i| history.states.get(i));
-        StateItem {
-            from: span.range.from.into(),
-            to: span.range.to.into(),
-            state: span.state.map_or("no_data", |s| s.as_str()),
-            stop_reason: change.map(|c| c.reason.clone()).filter(|r| !r.is_empty()),
-        }
+    let (range, record) = states_of(&app, &asset, period, now).await?;
+    // Without a plan and without registered reasons: what the machine said of itself.
+    let prepared = Prepared::new(record, Arc::new(Catalogue::default()), Rules::default());
+    let intervals = prepared.intervals(range, app.twin.known_until(&asset, now), usize::MAX);
+    let items = intervals.into_iter().map(|interval| StateItem {
+        from: interval.from,
+        to: interval.to,
+        state: interval.evidence.state.unwrap_or("no_data"),
+        stop_reason: interval.evidence.machine_reason,
     });
     Ok(Json(StateList { items: items.collect() }))
 }
@@ -234,29 +219,6 @@ pub async fn shifts(State(app): State<App>, _: Viewer, mut params: Params) -> Re
     Ok(Json(ShiftList { items: items.collect() }))
 }
 
-/// OEE of a machine's own data.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct DeviceRequest {
-    /// `site/area/line/machine`
-    device_id: String,
-    from: Utc,
-    to: Utc,
-}
-
-/// One of three forms.
-#[derive(Debug, ToSchema)]
-#[schema(as = OeeRequest)]
-#[expect(dead_code, reason = "describes a body; the form is told by its keys")]
-pub enum CalculateRequest {
-    #[schema(title = "explicit")]
-    Explicit(ExplicitRequest),
-    #[schema(title = "event_log")]
-    EventLog(EventLogRequest),
-    #[schema(title = "device")]
-    Device(DeviceRequest),
-}
-
 /// Calculate OEE
 ///
 /// From explicit numbers (one run or several), from an event log (`window`, `states`, cumulative counters), or from a machine's own data (`device_id`,
@@ -264,29 +226,26 @@ pub enum CalculateRequest {
 #[utoipa::path(post, path = "/api/v1/industry40/oee/calculate", tag = "kpi", request_body = CalculateRequest,
     responses((status = 200, body = Oee), (status = 404, body = Problem, content_type = "application/problem+json"), Problems))]
 pub async fn calculate(State(app): State<App>, _: Viewer, Body(body): Body<serde_json::Value>) -> Result<Json<Oee>, Problem> {
-    let has = |key: &str| body.get(key).is_some();
-    if has("device_id") {
-        let request: DeviceRequest = read(body)?;
-        let asset = AssetPath::new(&request.device_id).map_err(|e| wrong("device_id", e.to_string()))?;
-        let now = clock::now();
-        let period = Period { from: request.from, to: request.to }.range();
-        if period.from >= period.to {
-            return Err(wrong("from", "must be before to"));
+    let request = CalculateRequest::from_json(body).map_err(|e| Problem::bad_request(e.to_string()))?;
+    let now = clock::now();
+    let rules = app.twin.reckoning().rules;
+    let oee = match request {
+        CalculateRequest::Explicit(request) => request.calculate(&rules)?,
+        CalculateRequest::EventLog(request) => request.calculate(now, &rules)?,
+        CalculateRequest::Device(request) => {
+            let asset = AssetPath::new(&request.device_id).map_err(|e| wrong("device_id", e.to_string()))?;
+            let period = Period { from: request.from, to: request.to }.range();
+            if period.from >= period.to {
+                return Err(wrong("from", "must be before to"));
+            }
+            if period.to.micros_since(period.from) > MAX_PERIOD_US {
+                return Err(wrong("from", format!("is more than {} days before to", MAX_PERIOD_US / DAY_US)));
+            }
+            let history = History::read(&app, &asset, period, now).await?;
+            history.prepared.oee(history.range, history.known_until)
         }
-        if period.to.micros_since(period.from) > MAX_PERIOD_US {
-            return Err(wrong("from", format!("is more than {} days before to", MAX_PERIOD_US / DAY_US)));
-        }
-        let history = History::read(&app, &asset, period, now).await?;
-        Ok(Json(history.tally(history.range).oee(history.ideal_cycle_s)))
-    } else if has("window") || has("states") {
-        Ok(Json(read::<EventLogRequest>(body)?.calculate()?))
-    } else {
-        Ok(Json(read::<ExplicitRequest>(body)?.calculate()?))
-    }
-}
-
-fn read<T: serde::de::DeserializeOwned>(body: serde_json::Value) -> Result<T, Problem> {
-    serde_json::from_value(body).map_err(|e| Problem::bad_request(e.to_string()))
+    };
+    Ok(Json(oee))
 }
 
 fn wrong(field: &str, detail: impl Into<String>) -> Problem {

@@ -7,10 +7,10 @@ use axum::{
     extract::{FromRequestParts, Query},
     http::request::Parts,
 };
+use kpi::utc::Utc;
 use protocol::{TimeRange, Timestamp};
 
 use super::problem::{Problem, ProblemField};
-use crate::utc::Utc;
 
 /// The parameters of one request, while they are being read.
 #[derive(Debug)]

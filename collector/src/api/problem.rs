@@ -7,11 +7,12 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use kpi::field::FieldError;
 use lake::LakeError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{kpi::oee_request::FieldError, store::StoreError};
+use crate::store::StoreError;
 
 /// A problem document (`application/problem+json`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::{Json, extract::State};
+use kpi::utc::Utc;
 use lake::{AnomalyFilter, LakeError, LossFilter};
 use protocol::{AssetPath, GatewayId, SignalName, TimeRange};
 use serde::Serialize;
@@ -18,7 +19,6 @@ use crate::{
     app::App,
     clock, recount,
     twin::{AnomalyView, AuditView},
-    utc::Utc,
 };
 
 const DAY_US: i64 = 86_400_000_000;

@@ -6,6 +6,7 @@ use axum::{
     Json,
     extract::{Path, State},
 };
+use kpi::utc::Utc;
 use protocol::{AssetPath, SignalName, TimeRange};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -16,7 +17,7 @@ use super::{
     params::{Params, parsed},
     problem::{Problem, Problems},
 };
-use crate::{app::App, clock, utc::Utc};
+use crate::{app::App, clock};
 
 const MAX_POINTS: i64 = 20_000;
 const MAX_STEP_S: u64 = 31 * 86_400;

@@ -6,6 +6,7 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use kpi::utc::Utc;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -14,7 +15,7 @@ use super::{
     body::Body,
     problem::{Problem, Problems},
 };
-use crate::{app::App, auth, clock, utc::Utc};
+use crate::{app::App, auth, clock};
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

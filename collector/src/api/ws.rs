@@ -16,6 +16,7 @@ use axum::{
     http::{HeaderMap, header},
     response::{IntoResponse, Response},
 };
+use kpi::utc::Utc;
 use protocol::{AssetPath, Record};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -30,7 +31,6 @@ use crate::{
     auth, clock,
     live::{LiveEvent, Next},
     twin::{AnomalyView, SummaryView},
-    utc::Utc,
 };
 
 const HEARTBEAT: Duration = Duration::from_secs(2);

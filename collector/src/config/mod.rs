@@ -10,6 +10,7 @@ mod resolve;
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use jiff::{civil::Time, tz::TimeZone};
+use kpi::oee::Rules;
 use protocol::AssetPath;
 
 pub(crate) use read::parse_duration;
@@ -34,6 +35,8 @@ pub struct Config {
     pub sql: SqlConfig,
     /// At least one, no two of the same name; a shift whose end is not after its start runs over midnight.
     pub shifts: Vec<Shift>,
+    /// How OEE is reckoned.
+    pub oee: Rules,
     /// Machines that the operator has described. Others appear when their data comes.
     pub assets: Vec<Asset>,
 }

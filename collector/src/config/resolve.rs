@@ -7,6 +7,7 @@ use std::{
 };
 
 use jiff::{civil::Time, tz::TimeZone};
+use kpi::oee::{MinorStopsReduce, PartsOutsidePlan, QualityWeight, Rules};
 use protocol::AssetPath;
 use toml::de::DeTable;
 
@@ -61,6 +62,7 @@ fn read(gather: &Gather<'_>, path: &Path, document: &DeTable<'_>) -> Option<Conf
         lake: lake(&root),
         sql: sql(&root),
         shifts: shifts(&root),
+        oee: oee(&root),
         assets: assets(&root),
     };
     root.finish();
@@ -227,6 +229,40 @@ fn shifts(root: &Section<'_, '_>) -> Vec<Shift> {
             .into();
     }
     shifts
+}
+
+fn oee(root: &Section<'_, '_>) -> Rules {
+    const DAY: Duration = Duration::from_secs(86_400);
+    let section = root.section("oee");
+    let default = Rules::default();
+    let seconds = |key, default: f64| section.optional_duration(key, Duration::ZERO..=DAY).map_or(default, |time| time.as_secs_f64());
+    let rules = Rules {
+        minor_stop_below_s: seconds("minor_stop_below", default.minor_stop_below_s),
+        minor_stops_reduce: section
+            .parsed("minor_stops_reduce", "write \"availability\" or \"performance\"", |text| match text {
+                "availability" => Ok(MinorStopsReduce::Availability),
+                "performance" => Ok(MinorStopsReduce::Performance),
+                _ => Err("is no such factor"),
+            })
+            .unwrap_or(default.minor_stops_reduce),
+        quality_weight: section
+            .parsed("quality_weight", "write \"counts\" or \"ideal_time\"", |text| match text {
+                "counts" => Ok(QualityWeight::Counts),
+                "ideal_time" => Ok(QualityWeight::IdealTime),
+                _ => Err("is no such weight"),
+            })
+            .unwrap_or(default.quality_weight),
+        parts_outside_plan: section
+            .parsed("parts_outside_plan", "write \"counted\" or \"left_out\"", |text| match text {
+                "counted" => Ok(PartsOutsidePlan::Counted),
+                "left_out" => Ok(PartsOutsidePlan::LeftOut),
+                _ => Err("is no such way to count"),
+            })
+            .unwrap_or(default.parts_outside_plan),
+        startup_after_setup_s: seconds("startup_after_setup", default.startup_after_setup_s),
+    };
+    section.finish();
+    rules
 }
 
 fn parse_time(text: &str) -> Option<Time> {

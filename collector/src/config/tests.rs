@@ -26,6 +26,7 @@ fn the_example_loads_and_says_what_the_defaults_say() {
     assert_eq!(example.journal.max_bytes, minimal.journal.max_bytes);
     assert_eq!(example.lake.commit_interval, minimal.lake.commit_interval);
     assert_eq!(example.shifts, minimal.shifts);
+    assert_eq!(example.oee, minimal.oee);
 }
 
 #[test]

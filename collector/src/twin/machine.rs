@@ -1,24 +1,31 @@
 //! One machine: its newest values by event time, its states and parts of the running shift.
 //!
-//! Owned by [`super::Twin`]. Invariants: late data never overwrite newer ones; a count belongs to the shift that its interval ends in, whenever it
-//! arrives; memory is bounded (signals, states, three shifts of counts).
+//! Owned by [`super::Twin`]. States and counts are a short record of the machine; the OEE of the shift so far is a [`LiveMachine`] of that record,
+//! begun anew with each shift. Invariants: late data never overwrite newer ones; a count that crosses the edge of a shift is shared as history
+//! shares it; memory is bounded (signals, states, counts).
 
 use std::collections::{BTreeMap, VecDeque};
 
-use protocol::{Anomaly, GatewayId, PartCount, Quality, SignalName, StateChange, TimeRange, Timestamp, WindowSummary};
-
-use super::view::{AnomalyView, AssetView, PartsView, ShiftView, SignalView};
-use crate::kpi::{
+use kpi::{
     calendar::{Calendar, Shift},
-    oee::{Flag, Oee, PartTally, StatePoint, Tally},
+    oee::{Flag, LiveMachine, MachineRecord, PartInterval, StatePoint, Tally},
+};
+use protocol::{Anomaly, GatewayId, Quality, SignalName, StateChange, TimeRange, Timestamp, WindowSummary};
+
+use super::{
+    Reckoning,
+    view::{AnomalyView, AssetView, PartsView, ShiftView, SignalView},
 };
 
 /// States of one shift that are kept; with more the oldest leave, and the OEE so far is flagged `truncated`.
 const MAX_STATES: usize = 4_096;
 /// Signals of one machine that are kept.
 const MAX_SIGNALS: usize = 1_000;
-/// Shifts of which counts are kept: the one before (late data), the running one, the next (a fast clock).
-const MAX_SHIFTS: usize = 3;
+/// Counts that are kept, those of one minute added up; with more the oldest leave, and the OEE so far is flagged `truncated`.
+const MAX_COUNTS: usize = 16_384;
+/// How long counts are kept: for the shift that ended, and what comes late of it.
+const KEEP_COUNTS_US: i64 = 26 * 3_600_000_000;
+const MINUTE_US: i64 = 60_000_000;
 /// Data older than this are stale, unless the machine's windows are longer than a third of it.
 const STALE_AFTER_US: i64 = 15_000_000;
 
@@ -30,16 +37,28 @@ struct SignalState {
     quality: Quality,
 }
 
+/// What a view is made for: a time, the shift of that time, and how it is reckoned.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) now: Timestamp,
+    pub(super) shift: Option<&'a Shift>,
+    pub(super) reckoning: &'a Reckoning,
+    pub(super) calendar: &'a Calendar,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Machine {
     pub(super) gateway: Option<GatewayId>,
     pub(super) ideal_cycle_s: Option<f64>,
     signals: BTreeMap<SignalName, SignalState>,
-    /// In order of event time, beginning with the one that stood when the shift began.
+    /// In order of event time, beginning with the one that stood a minor stop before the shift began: a stop is judged by its whole length.
     states: VecDeque<StateChange>,
     states_dropped_at: Option<Timestamp>,
-    /// By the beginning of the shift.
-    parts: BTreeMap<Timestamp, PartTally>,
+    /// By their beginning and end: whole minutes, and what crosses the edge of one.
+    counts: BTreeMap<(Timestamp, Timestamp), PartInterval>,
+    counts_dropped_at: Option<Timestamp>,
+    /// Of the shift that was asked for last.
+    live: Option<LiveMachine>,
     last_anomaly: Option<Anomaly>,
     /// Newest event time of any kind.
     last_data: Option<Timestamp>,
@@ -71,43 +90,56 @@ impl Machine {
         true
     }
 
-    pub(super) fn state(&mut self, change: &StateChange, running_from: Option<Timestamp>) {
+    /// Takes in a state; what stood before `keep_from` and was followed by another until then is let go.
+    pub(super) fn state(&mut self, change: &StateChange, keep_from: Option<Timestamp>) {
         self.saw(change.event_time);
         let place = self.states.partition_point(|s| s.event_time <= change.event_time);
         if let Some(same) = place.checked_sub(1).and_then(|i| self.states.get_mut(i)).filter(|s| s.event_time == change.event_time) {
+            // Of several at one instant history counts the last in their own order, whatever came first.
+            if StatePoint::from(change) <= StatePoint::from(&*same) {
+                return;
+            }
             *same = change.clone();
         } else {
             self.states.insert(place, change.clone());
         }
-        while running_from.is_some_and(|from| self.states.get(1).is_some_and(|next| next.event_time <= from)) {
+        while keep_from.is_some_and(|from| self.states.get(1).is_some_and(|next| next.event_time <= from)) {
             self.states.pop_front();
         }
         if self.states.len() > MAX_STATES {
             self.states_dropped_at = self.states.pop_front().map(|s| s.event_time);
         }
-    }
-
-    pub(super) fn count(&mut self, count: &PartCount, calendar: &Calendar, running: Option<&Shift>) {
-        self.saw(count.to);
-        // An interval (from, to] belongs where it ends: its last instant lies before `to`.
-        let last_instant = count.to.plus_micros(-1);
-        let shift_from = match running.filter(|s| s.range.from <= last_instant && last_instant < s.range.to) {
-            Some(shift) => shift.range.from,
-            None => match calendar.shift_at(last_instant) {
-                Some(shift) => shift.range.from,
-                None => return,
-            },
-        };
-        let parts = PartTally { produced: count.produced, rejected: count.rejected, reworked: count.reworked, startup_rejected: 0 };
-        *self.parts.entry(shift_from).or_default() += parts;
-        while self.parts.len() > MAX_SHIFTS {
-            self.parts.pop_first();
+        if let Some(live) = &mut self.live {
+            live.state(StatePoint::from(change));
         }
     }
 
-    /// Replaces what is known of the parts of one shift (at start, from the lake).
-    pub(super) fn set_parts(&mut self, shift_from: Timestamp, parts: PartTally) {
-        self.parts.insert(shift_from, parts);
+    pub(super) fn count(&mut self, count: PartInterval) {
+        self.saw(count.to);
+        let minute = |at: Timestamp| at.as_micros().div_euclid(MINUTE_US);
+        let key = if minute(count.from) == minute(count.to.plus_micros(-1)) {
+            let from = minute(count.from) * MINUTE_US;
+            (Timestamp(from), Timestamp(from + MINUTE_US))
+        } else {
+            (count.from, count.to)
+        };
+        let sum = self.counts.entry(key).or_insert(PartInterval { parts: kpi::oee::PartTally::default(), ..count });
+        sum.from = sum.from.min(count.from);
+        sum.to = sum.to.max(count.to);
+        sum.parts += count.parts;
+        let keep_from = self.last_data.map(|newest| newest.plus_micros(-KEEP_COUNTS_US));
+        while let Some(oldest) = self.counts.first_entry() {
+            let old = keep_from.is_some_and(|from| oldest.get().to < from);
+            if !old && self.counts.len() <= MAX_COUNTS {
+                break;
+            }
+            if let Some((_, left)) = self.counts.pop_first() {
+                self.counts_dropped_at = self.counts_dropped_at.max(Some(left.to));
+            }
+        }
+        if let Some(live) = &mut self.live {
+            live.count(count);
+        }
     }
 
     pub(super) fn anomaly(&mut self, anomaly: &Anomaly) {
@@ -126,28 +158,37 @@ impl Machine {
         if self.is_stale(now) { self.last_data.unwrap_or(Timestamp(i64::MIN)).min(now) } else { now }
     }
 
-    /// The OEE of `shift` so far.
-    fn oee(&self, shift: &Shift, now: Timestamp) -> Oee {
+    /// The sums of `shift` so far.
+    fn tally(&mut self, shift: &Shift, asked: &Asked<'_>) -> Tally {
+        let Asked { now, reckoning, calendar, .. } = *asked;
         let window = TimeRange { from: shift.range.from, to: now.min(shift.range.to) };
-        let points: Vec<StatePoint> = self.states.iter().map(|s| StatePoint { at: s.event_time, state: s.state }).collect();
-        let mut tally = Tally::of_states(window, None, &points, self.known_until(now));
-        tally.add_parts(self.parts.get(&shift.range.from).copied().unwrap_or_default(), self.ideal_cycle_s);
-        let mut oee = tally.oee(self.ideal_cycle_s);
-        if self.states_dropped_at.is_some_and(|at| at >= shift.range.from) {
-            oee.flags.push(Flag::Truncated);
+        let known_until = self.known_until(now);
+        if self.live.as_ref().is_none_or(|live| live.window() != shift.range) {
+            let record = MachineRecord {
+                states: self.states.iter().map(StatePoint::from).collect(),
+                parts: self.counts.values().copied().collect(),
+                ideal_cycle_s: self.ideal_cycle_s,
+                ..MachineRecord::default()
+            };
+            let record = record.with_plan(calendar.plan(shift.range));
+            self.live = Some(LiveMachine::new(shift.range, record, reckoning.catalogue.clone(), reckoning.rules));
         }
-        oee
+        let Some(live) = &mut self.live else { return Tally::default() };
+        let mut tally = live.tally_to(window.to, known_until);
+        if self.states_dropped_at.max(self.counts_dropped_at).is_some_and(|at| at >= shift.range.from) {
+            tally.set_flag(Flag::Truncated);
+        }
+        tally
     }
 
-    /// Nothing heard in the shift is not the same as nothing made.
-    fn parts_of(&self, shift: &Shift) -> Option<PartsView> {
-        let heard = self.last_data.is_some_and(|at| at > shift.range.from);
-        let parts = self.parts.get(&shift.range.from).copied().or_else(|| heard.then(PartTally::default))?;
-        Some(PartsView { produced: parts.produced, rejected: parts.rejected })
-    }
-
-    pub(super) fn view(&self, path: &protocol::AssetPath, now: Timestamp, online: bool, shift: Option<&Shift>) -> AssetView {
+    pub(super) fn view(&mut self, path: &protocol::AssetPath, online: bool, asked: &Asked<'_>) -> AssetView {
+        let (now, shift) = (asked.now, asked.shift);
         let [site, area, line, machine] = path.parts().map(str::to_owned);
+        let tally = shift.map(|shift| (self.tally(shift, asked), shift.range.from));
+        // Nothing heard in the shift is not the same as nothing made.
+        let heard = |from: Timestamp| self.last_data.is_some_and(|at| at > from);
+        let parts = tally.as_ref().filter(|(tally, from)| tally.parts().produced > 0 || heard(*from)).map(|(tally, _)| tally.parts());
+        let oee = tally.as_ref().map(|(tally, _)| tally.oee(&asked.reckoning.rules, self.ideal_cycle_s));
         let state = self.states.back();
         AssetView {
             asset: path.to_string(),
@@ -174,8 +215,8 @@ impl Machine {
                 })
                 .collect(),
             shift: shift.map(|s| ShiftView { name: s.name.clone(), from: s.range.from.into(), to: s.range.to.into() }),
-            oee: shift.map(|s| self.oee(s, now)),
-            parts: shift.and_then(|s| self.parts_of(s)),
+            oee,
+            parts: parts.map(|p| PartsView { produced: p.produced, rejected: p.rejected }),
             last_anomaly: self.last_anomaly.as_ref().map(AnomalyView::from),
         }
     }

@@ -16,17 +16,21 @@ use std::{
     sync::Arc,
 };
 
+use kpi::{
+    calendar::{Calendar, Shift, ShiftRule},
+    oee::{Catalogue, PartInterval, Rules},
+};
 use parking_lot::Mutex;
 use protocol::{AssetPath, GatewayId, GatewayStatus, Record, StampedRecord, Timestamp};
 
 pub use gateway::{ONLINE_FOR_US, Presence};
 pub use view::{AlarmView, AnomalyView, AssetView, AuditView, GatewayView, GenerationView, SourceView, SummaryView};
 
-use self::{gateway::Gateway, machine::Machine};
-use crate::{
-    config::Config,
-    kpi::calendar::{Calendar, Shift, ShiftRule},
+use self::{
+    gateway::Gateway,
+    machine::{Asked, Machine},
 };
+use crate::config::Config;
 
 /// Machines that are kept; more are in the lake only, and counted.
 const MAX_MACHINES: usize = 10_000;
@@ -36,6 +40,21 @@ const MAX_MACHINES: usize = 10_000;
 pub struct Moment {
     pub now: Timestamp,
     pub started_at: Timestamp,
+}
+
+/// How OEE is reckoned, live and of history.
+#[derive(Debug, Clone, Default)]
+pub struct Reckoning {
+    pub rules: Rules,
+    /// What a stop reason means.
+    pub catalogue: Arc<Catalogue>,
+}
+
+impl Reckoning {
+    /// How far beyond a window its states must be known: a stop is judged by its whole length.
+    pub fn margin_us(&self) -> i64 {
+        (self.rules.minor_stop_below_s * 1e6) as i64
+    }
 }
 
 /// The live state, shared.
@@ -50,6 +69,7 @@ struct Inner {
     machines: BTreeMap<AssetPath, Machine>,
     gateways: HashMap<GatewayId, Gateway>,
     running: Option<Arc<Shift>>,
+    reckoning: Reckoning,
     version: u64,
 }
 
@@ -67,7 +87,7 @@ pub struct GatewayState {
 impl Twin {
     /// A twin that knows the described machines and nothing of what they do.
     pub fn new(config: &Config) -> Self {
-        let rules = config.shifts.iter().map(|s| ShiftRule { name: s.name.clone(), start: s.start, end: s.end }).collect();
+        let rules = config.shifts.iter().map(|s| ShiftRule::daily(&s.name, s.start, s.end)).collect();
         // The configuration was checked by the same rules; should they ever differ, days without shifts are better than no collector.
         let calendar = Calendar::new(config.timezone.clone(), rules).unwrap_or_else(|error| {
             tracing::error!(%error, "the shifts make no calendar: each day counts as one shift");
@@ -81,11 +101,17 @@ impl Twin {
                 (a.path.clone(), Machine::described(ideal_cycle_s))
             })
             .collect();
-        Self { calendar: Arc::new(calendar), inner: Mutex::new(Inner { machines, version: 1, ..Inner::default() }) }
+        let reckoning = Reckoning { rules: config.oee, catalogue: Arc::default() };
+        Self { calendar: Arc::new(calendar), inner: Mutex::new(Inner { machines, reckoning, version: 1, ..Inner::default() }) }
     }
 
     pub fn calendar(&self) -> &Calendar {
         &self.calendar
+    }
+
+    /// The rules and the catalogue, as they are now.
+    pub fn reckoning(&self) -> Reckoning {
+        self.inner.lock().reckoning.clone()
     }
 
     /// Takes in fresh records of one batch, in order. What the lake or the ledger refused as a duplicate must not come here.
@@ -93,7 +119,7 @@ impl Twin {
         let mut inner = self.inner.lock();
         inner.roll_shift(&self.calendar, received_at);
         for stamped in records {
-            inner.apply(gateway, &self.calendar, &stamped.record);
+            inner.apply(gateway, &stamped.record);
         }
     }
 
@@ -111,19 +137,25 @@ impl Twin {
     pub fn assets(&self, after: Option<&AssetPath>, limit: usize, moment: Moment) -> Vec<AssetView> {
         let mut inner = self.inner.lock();
         inner.roll_shift(&self.calendar, moment.now);
+        let Inner { machines, gateways, running, reckoning, .. } = &mut *inner;
+        let asked = Asked { now: moment.now, shift: running.as_deref(), reckoning, calendar: &self.calendar };
         let from = after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
-        inner
-            .machines
-            .range::<AssetPath, _>((from, std::ops::Bound::Unbounded))
-            .take(limit)
-            .map(|(path, m)| inner.view(path, m, moment))
-            .collect()
+        let page = machines.range_mut::<AssetPath, _>((from, std::ops::Bound::Unbounded)).take(limit);
+        page.map(|(path, m)| {
+            let online = online(gateways, m, moment);
+            m.view(path, online, &asked)
+        })
+        .collect()
     }
 
     pub fn asset(&self, path: &AssetPath, moment: Moment) -> Option<AssetView> {
         let mut inner = self.inner.lock();
         inner.roll_shift(&self.calendar, moment.now);
-        inner.machines.get(path).map(|m| inner.view(path, m, moment))
+        let Inner { machines, gateways, running, reckoning, .. } = &mut *inner;
+        let asked = Asked { now: moment.now, shift: running.as_deref(), reckoning, calendar: &self.calendar };
+        let machine = machines.get_mut(path)?;
+        let online = online(gateways, machine, moment);
+        Some(machine.view(path, online, &asked))
     }
 
     /// Whether a machine of that path was described or heard of.
@@ -157,9 +189,14 @@ impl Twin {
                 inner.version = next;
             }
         }
-        let inner = &*guard;
-        let views = inner.machines.iter().filter(|(_, m)| m.version > version).map(|(path, m)| inner.view(path, m, moment)).collect();
-        (inner.version, views)
+        let Inner { machines, gateways, running, reckoning, version: newest, .. } = inner;
+        let asked = Asked { now: moment.now, shift: running.as_deref(), reckoning, calendar: &self.calendar };
+        let changed = machines.iter_mut().filter(|(_, m)| m.version > version);
+        let views = changed.map(|(path, m)| {
+            let online = online(gateways, m, moment);
+            m.view(path, online, &asked)
+        });
+        (*newest, views.collect())
     }
 
     /// All gateways that were heard, or of which rows are stored.
@@ -179,7 +216,7 @@ impl Inner {
         }
     }
 
-    fn apply(&mut self, gateway: &GatewayId, calendar: &Calendar, record: &Record) {
+    fn apply(&mut self, gateway: &GatewayId, record: &Record) {
         let asset = match record {
             Record::Window(w) => {
                 let state = self.gateway(gateway);
@@ -195,8 +232,7 @@ impl Inner {
                 return;
             }
         };
-        let running = self.running.clone();
-        let running = running.as_deref();
+        let keep_from = self.keep_from();
         let Some(machine) = self.machine(asset, gateway) else { return };
         match record {
             Record::Window(w) => {
@@ -205,10 +241,15 @@ impl Inner {
                 }
             }
             Record::Anomaly(a) => machine.anomaly(a),
-            Record::State(s) => machine.state(s, running.map(|r| r.range.from)),
-            Record::Parts(p) => machine.count(p, calendar, running),
+            Record::State(s) => machine.state(s, keep_from),
+            Record::Parts(p) => machine.count(PartInterval::from(p)),
             Record::Loss(_) => {}
         }
+    }
+
+    /// What ended before it is not needed for the running shift.
+    fn keep_from(&self) -> Option<Timestamp> {
+        self.running.as_ref().map(|shift| shift.range.from.plus_micros(-self.reckoning.margin_us()))
     }
 
     /// The machine, changed as of now and reported by `gateway`; `None` if it is one too many.
@@ -228,10 +269,6 @@ impl Inner {
 
     fn gateway(&mut self, id: &GatewayId) -> &mut Gateway {
         self.gateways.entry(id.clone()).or_default()
-    }
-
-    fn view(&self, path: &AssetPath, machine: &Machine, moment: Moment) -> AssetView {
-        machine.view(path, moment.now, online(&self.gateways, machine, moment), self.running.as_deref())
     }
 }
 

@@ -119,7 +119,28 @@ fn a_new_shift_begins_at_zero_and_late_counts_go_where_they_belong() {
     assert_eq!(view.shift.unwrap().name, "late");
     assert_eq!(view.parts.unwrap().produced, 2);
     assert_eq!(view.oee.unwrap().times.production_s, 5.0, "the state stands into the new shift");
-    assert_eq!(twin.asset(&asset(), moment(end - 1)).unwrap().parts.unwrap().produced, 17);
+    let before = twin.asset(&asset(), moment(end - 1)).unwrap();
+    assert_eq!(before.parts.unwrap().produced, 10, "the count that ends later is not known yet");
+    assert!(before.oee.unwrap().flags.contains(&kpi::oee::Flag::FutureData));
+}
+
+#[test]
+fn a_count_over_the_edge_of_a_shift_is_shared_by_producing_time() {
+    let twin = twin(PRESS);
+    let end = 8 * 3600;
+    apply(&twin, end - 5, vec![state(0, MachineState::Producing)]);
+    apply(&twin, end + 20, vec![parts(end - 10, end + 20, 15, 3), window(end + 15, 1.0)]);
+    let parts = twin.asset(&asset(), moment(end + 20)).unwrap().parts.unwrap();
+    assert_eq!((parts.produced, parts.rejected), (10, 2));
+}
+
+#[test]
+fn a_short_stop_is_a_minor_stop_and_a_long_one_is_none() {
+    let twin = twin(PRESS);
+    apply(&twin, 0, vec![state(0, MachineState::Producing), state(100, MachineState::UnplannedStop)]);
+    apply(&twin, 900, vec![state(150, MachineState::Producing), state(200, MachineState::UnplannedStop), window(895, 1.0)]);
+    let oee = twin.asset(&asset(), moment(900)).unwrap().oee.unwrap();
+    assert_eq!((oee.times.minor_stop_s, oee.times.unplanned_stop_s, oee.times.production_s), (50.0, 700.0, 150.0));
 }
 
 #[test]

@@ -8,11 +8,11 @@ use protocol::{Anomaly, GatewayId, WindowSummary};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use kpi::{oee::Oee, utc::Utc};
+
 use crate::{
     alarms::{Alarm, Change},
     audit::Audit,
-    kpi::oee::Oee,
-    utc::Utc,
 };
 
 /// A machine, now.

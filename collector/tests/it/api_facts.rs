@@ -38,6 +38,7 @@ async fn oee_of_a_period_is_the_hand_computed_one_and_its_buckets_add_up() {
     plant.take_in(one_run(t0));
     let to = t0.plus_micros(1_200 * SECOND);
     let path = format!("/api/v1/oee?asset={PRESS}&from={}&to={}&bucket=hour", rfc3339(t0), rfc3339(to));
+    let counts = json!({"produced": 486, "good": 459, "rejected": 27, "reworked": 0, "startup_rejected": 0, "outside_plan": 0});
     for round in ["hot", "stored"] {
         let answer = plant.get(&path).await.ok();
         let total = &answer["total"];
@@ -45,9 +46,11 @@ async fn oee_of_a_period_is_the_hand_computed_one_and_its_buckets_add_up() {
         close(&total["performance"], 0.9);
         close(&total["quality"], 459.0 / 486.0);
         close(&total["oee"], 0.9 * 0.9 * 459.0 / 486.0);
-        assert_eq!(total["counts"], json!({"produced": 486, "good": 459, "rejected": 27, "reworked": 0}), "{round}");
+        assert_eq!(total["counts"], counts, "{round}");
         close(&total["times"]["planned_busy_s"], 1_200.0);
-        close(&total["losses"]["breakdowns"], 60.0);
+        // The stop lasted 90 s in all, and 60 s of it lie in the period.
+        close(&total["losses"]["minor_stops"], 60.0);
+        close(&total["losses"]["breakdowns"], 0.0);
         close(&total["losses"]["setup_and_adjustments"], 60.0);
         close(&total["losses"]["reduced_speed"], 108.0);
         close(&total["coverage"], 1.0);

@@ -163,7 +163,7 @@ pub fn press() -> AssetPath {
 }
 
 pub fn rfc3339(at: Timestamp) -> String {
-    collector::utc::Utc(at).to_string()
+    kpi::utc::Utc(at).to_string()
 }
 
 pub fn state(at: Timestamp, state: MachineState, reason: &str) -> Record {

@@ -21,7 +21,8 @@ use super::{
     tally::{PartTally, Tally},
 };
 
-/// States that are kept, if nothing else is said. Of more those that repeat the one before leave; then all that are settled, and what comes late for their time is flagged.
+/// States that are kept, if nothing else is said. Of more those that repeat the one before leave; then all that are settled, and what comes late for
+/// their time is flagged.
 const MAX_STATES: usize = 50_000;
 /// Intervals of parts that wait for the time to reach them, or depend on states; more are not taken, and flagged.
 const MAX_KEPT_PARTS: usize = 50_000;
@@ -161,6 +162,11 @@ impl LiveMachine {
 
     /// The sums of the window so far. `known_until` is at least the end of the newest parts that were asked for before: what was counted is known.
     pub fn tally(&mut self, known_until: Timestamp) -> Tally {
+        self.tally_to(self.window.to, known_until)
+    }
+
+    /// As [`LiveMachine::tally`], of the window up to `to`, which is not before `known_until`: the shift so far.
+    pub fn tally_to(&mut self, to: Timestamp, known_until: Timestamp) -> Tally {
         self.refresh();
         let known_until = known_until.max(self.counted_to);
         let known_until = if self.begin > self.window.from { known_until.max(self.begin) } else { known_until };
@@ -170,7 +176,8 @@ impl LiveMachine {
         self.settle(known_until);
         self.take_parts(known_until);
         let mut tally = self.settled.clone();
-        tally += &self.prepared.times(TimeRange { from: self.settled_to, ..self.window }, known_until);
+        let rest = TimeRange { from: self.settled_to, to: to.min(self.window.to).max(self.settled_to) };
+        tally += &self.prepared.times(rest, known_until);
         self.prepared.add_orders(self.window, known_until, &mut tally);
         tally += &self.counted;
         for count in &self.by_state {
