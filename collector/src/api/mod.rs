@@ -13,12 +13,14 @@ mod feed;
 mod gateways;
 mod guard;
 mod health;
+mod history;
 mod keys;
 mod oee;
 mod openapi;
 mod params;
 pub mod problem;
 mod records;
+mod reliability;
 mod series;
 mod session;
 mod sql;
@@ -72,7 +74,9 @@ fn described(app: &App) -> (Router<App>, utoipa::openapi::OpenApi) {
         .routes(routes!(assets::list))
         .routes(routes!(assets::twin))
         .routes(routes!(gateways::list))
-        .routes(routes!(oee::of_machine))
+        .routes(routes!(oee::of_scope))
+        .routes(routes!(oee::would_be))
+        .routes(routes!(reliability::fit))
         .routes(routes!(oee::states))
         .routes(routes!(oee::shifts))
         .routes(routes!(oee::calculate))

@@ -1,31 +1,32 @@
-//! OEE, states and shifts of a machine, for any period.
+//! OEE of machines and of what lies above them, with what explains it; states and shifts; for any period.
 
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
 use kpi::{
-    oee::{Catalogue, MachineRecord, Oee, PartInterval, Prepared, Rules, StatePoint, Tally, request::CalculateRequest},
+    oee::{
+        Catalogue, Change, Comparison, Interval, LossNode, Oee, Pareto, ParetoBy, Prepared, RollUp, Rules, RunFigures, Tally, WhatIf,
+        request::CalculateRequest, what_if,
+    },
     utc::{Period, Utc},
 };
-use protocol::{AssetPath, TimeRange, Timestamp};
-use serde::Serialize;
+use protocol::{AssetPath, TimeRange};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
     access::Viewer,
     assets,
     body::Body,
-    params::{Params, parsed},
-    problem::{Problem, ProblemField, Problems},
+    history::{DAY_US, Histories, MAX_PERIOD_US, Scope, passed, states_around, wrong},
+    params::{Params, parsed, time},
+    problem::{Problem, Problems},
 };
 use crate::{app::App, clock, twin::view::ShiftView};
 
-const DAY_US: i64 = 86_400_000_000;
-/// Of one question.
-const MAX_PERIOD_US: i64 = 62 * DAY_US;
 const MAX_BUCKETS: usize = 2_000;
-/// Counts are read so far beyond the period: of one that crosses its end a share lies within.
-const COUNT_MARGIN_US: i64 = 3_600_000_000;
+/// Intervals that explain one answer.
+const MAX_INTERVALS: usize = 10_000;
 
 /// How a period is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +48,7 @@ fn bucket(text: &str) -> Result<Bucket, String> {
 /// OEE of a period, and of its parts.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct OeeAnswer {
+    /// As asked.
     asset: String,
     from: Utc,
     /// As asked, but not after now.
@@ -54,6 +56,20 @@ pub struct OeeAnswer {
     total: Oee,
     /// Without gaps; the first and the last are clipped to the period. Their times and counts add up to the total's.
     buckets: Vec<OeeBucket>,
+    /// The planned busy time and what became of it; each node is the sum of its children.
+    losses: LossNode,
+    /// The losses by their size.
+    pareto: Pareto,
+    /// With `explain=true`: every interval of the period with its cause, the rule that decided, and its evidence.
+    intervals: Option<Vec<Interval>>,
+    /// There are more: ask again from where the last one ends.
+    intervals_truncated: bool,
+    /// With `explain=true`: every product run by itself.
+    runs: Option<Vec<RunFigures>>,
+    /// With `compare_from` and `compare_to`: what changed against that period.
+    comparison: Option<Comparison>,
+    /// Of a site, an area or a line: the tree down to the machines.
+    roll_up: Option<RollUp>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -63,42 +79,131 @@ pub struct OeeBucket {
     oee: Oee,
 }
 
-/// OEE of a machine
+/// OEE of a machine, a line, an area or a site
 ///
-/// From its states, its part counts and the shift calendar. Buckets are local hours, shifts or days.
+/// From states, part counts and the shift calendar, with the tree and the Pareto of its losses. Buckets are local hours, shifts or days. What lies
+/// above machines is the sum of their times, parts and losses; no ratio is averaged.
 #[utoipa::path(get, path = "/api/v1/oee", tag = "kpi",
-    params(("asset" = String, Query, description = "`site/area/line/machine`"),
+    params(("asset" = String, Query, description = "`site/area/line/machine`, or the beginning of it: `site/area/line`, `site/area`, `site`"),
            ("from" = Option<String>, Query, description = "RFC 3339; 8 hours before `to` if not given"),
            ("to" = Option<String>, Query, description = "RFC 3339, exclusive; now if not given"),
-           ("bucket" = Option<String>, Query, description = "`hour`, `shift` or `day`; without it only the total")),
+           ("bucket" = Option<String>, Query, description = "`hour`, `shift` or `day`; without it only the total"),
+           ("by" = Option<String>, Query, description = "Rows of the Pareto and of the comparison: `reason` (if not given), `top_reason` or `category`"),
+           ("explain" = Option<bool>, Query, description = "Tell every interval; of one machine only"),
+           ("compare_from" = Option<String>, Query, description = "RFC 3339: beginning of the period to compare with"),
+           ("compare_to" = Option<String>, Query, description = "RFC 3339: its end")),
     responses((status = 200, body = OeeAnswer), (status = 404, body = Problem, content_type = "application/problem+json"), Problems))]
-pub async fn of_machine(State(app): State<App>, _: Viewer, mut params: Params) -> Result<Json<OeeAnswer>, Problem> {
+pub async fn of_scope(State(app): State<App>, _: Viewer, mut params: Params) -> Result<Json<OeeAnswer>, Problem> {
     let now = clock::now();
-    let asset = params.required("asset", parsed::<AssetPath>);
+    let scope = params.required("asset", parsed::<Scope>);
     let period = params.period(now, DAY_US / 3, MAX_PERIOD_US);
     let cut = params.optional("bucket", bucket);
-    let (asset, period, cut) = params.finish((asset, period, cut))?;
-    let history = History::read(&app, &asset, period, now).await?;
+    let by = params.optional("by", pareto_by);
+    let explain = params.optional("explain", parsed::<bool>);
+    let compared = (params.optional("compare_from", time), params.optional("compare_to", time));
+    let compared = compared.0.zip(compared.1);
+    let (scope, period, cut, by, explain, compared) = params.finish((scope, period, cut, by, explain, compared))?;
+    let (by, explain) = (by.unwrap_or(ParetoBy::Reason), explain.unwrap_or(false));
+    let before = match compared {
+        (None, None) => None,
+        (Some(from), Some(to)) => Some(checked(TimeRange { from, to }, "compare_from")?),
+        _ => return Err(wrong("compare_from", "needs compare_to, and compare_to needs it")),
+    };
+    if explain && matches!(scope, Scope::Below(_)) {
+        return Err(wrong("explain", "needs one machine, as site/area/line/machine"));
+    }
+    let histories = Histories::read(&app, &scope, period, now).await?;
+    let range = histories.range;
     let parts = match cut {
-        None => vec![history.range],
-        Some(Bucket::Hour) => app.twin.calendar().hours(history.range),
-        Some(Bucket::Day) => app.twin.calendar().days(history.range),
-        Some(Bucket::Shift) => by_shift(&app, history.range),
+        None => vec![range],
+        Some(Bucket::Hour) => app.twin.calendar().hours(range),
+        Some(Bucket::Day) => app.twin.calendar().days(range),
+        Some(Bucket::Shift) => by_shift(&app, range),
     };
     if parts.len() > MAX_BUCKETS {
         return Err(wrong("bucket", format!("makes more than {MAX_BUCKETS} buckets of this period")));
     }
+    let before = match before {
+        Some(before) => Some(Histories::read(&app, &scope, before, now).await?),
+        None => None,
+    };
+    let wanted = Wanted { buckets: cut.is_some(), by, explain };
+    let answer = move || answer(&scope, &histories, parts, wanted, before.as_ref());
+    let answer = tokio::task::spawn_blocking(answer).await.map_err(|_| Problem::internal())?;
+    Ok(Json(answer))
+}
+
+/// What is asked beside the figures themselves.
+#[derive(Debug, Clone, Copy)]
+struct Wanted {
+    buckets: bool,
+    by: ParetoBy,
+    explain: bool,
+}
+
+fn answer(scope: &Scope, histories: &Histories, parts: Vec<TimeRange>, wanted: Wanted, before: Option<&Histories>) -> OeeAnswer {
+    let (rules, catalogue) = (&histories.reckoning.rules, &histories.reckoning.catalogue);
+    let (range, ideal_cycle_s) = (histories.range, histories.ideal_cycle_s());
+    let mut sums = vec![Tally::default(); histories.machines.len()];
     let mut total = Tally::default();
     let mut buckets = Vec::with_capacity(parts.len());
     for part in parts {
-        let tally = history.prepared.tally(part, history.known_until);
-        total += &tally;
-        if cut.is_some() {
-            buckets.push(OeeBucket { from: part.from.into(), to: part.to.into(), oee: history.oee(&tally) });
+        let mut bucket = Tally::default();
+        for (machine, sum) in histories.machines.iter().zip(&mut sums) {
+            let tally = machine.tally(part);
+            *sum += &tally;
+            bucket += &tally;
+        }
+        total += &bucket;
+        if wanted.buckets {
+            buckets.push(OeeBucket { from: part.from.into(), to: part.to.into(), oee: histories.oee(&bucket) });
         }
     }
-    let total = history.oee(&total);
-    Ok(Json(OeeAnswer { asset: asset.to_string(), from: history.range.from.into(), to: history.range.to.into(), total, buckets }))
+    let one = histories.machines.first().filter(|_| wanted.explain);
+    let mut intervals = one.map(|m| m.prepared.intervals(range, m.known_until, MAX_INTERVALS + 1));
+    let intervals_truncated = intervals.as_ref().is_some_and(|all| all.len() > MAX_INTERVALS);
+    if let Some(all) = &mut intervals {
+        all.truncate(MAX_INTERVALS);
+    }
+    let machines = histories.machines.iter().zip(&sums);
+    let roll_up = RollUp::of(machines.map(|(m, tally)| (&m.asset, tally, m.prepared.ideal_cycle_s())), rules);
+    OeeAnswer {
+        asset: scope.to_string(),
+        from: range.from.into(),
+        to: range.to.into(),
+        total: histories.oee(&total),
+        buckets,
+        losses: total.loss_tree(rules, ideal_cycle_s),
+        pareto: total.pareto(wanted.by, rules, catalogue, ideal_cycle_s),
+        intervals,
+        intervals_truncated,
+        runs: one.map(|m| m.prepared.run_figures(range, m.known_until)),
+        comparison: before.map(|before| Comparison::of(&before.tally(before.range), &total, wanted.by, rules, catalogue, ideal_cycle_s)),
+        roll_up: match scope {
+            Scope::Machine(_) => None,
+            Scope::Below(prefix) => roll_up.find(prefix).cloned(),
+        },
+    }
+}
+
+fn pareto_by(text: &str) -> Result<ParetoBy, String> {
+    match text {
+        "reason" => Ok(ParetoBy::Reason),
+        "top_reason" => Ok(ParetoBy::TopReason),
+        "category" => Ok(ParetoBy::Category),
+        _ => Err("must be reason, top_reason or category".into()),
+    }
+}
+
+/// A period that a body or a second pair of parameters holds.
+fn checked(period: TimeRange, field: &str) -> Result<TimeRange, Problem> {
+    if period.from >= period.to {
+        return Err(wrong(field, "must be before to"));
+    }
+    if period.to.micros_since(period.from) > MAX_PERIOD_US {
+        return Err(wrong(field, format!("is more than {} days before to", MAX_PERIOD_US / DAY_US)));
+    }
+    Ok(period)
 }
 
 /// Shifts, and what lies between them, without gaps.
@@ -116,46 +221,44 @@ fn planned(app: &App, range: TimeRange) -> Vec<TimeRange> {
     shifts.iter().map(|s| TimeRange { from: s.range.from.max(range.from), to: s.range.to.min(range.to) }).collect()
 }
 
-/// What the lake knows of one machine in one period.
-struct History {
-    range: TimeRange,
-    known_until: Timestamp,
-    prepared: Prepared,
+/// What would be different.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"asset": "plant1/press-shop/line1/press-1", "from": "2026-01-05T06:00:00Z", "to": "2026-01-12T06:00:00Z",
+    "changes": [{"change": "minor_stops_gone", "below_s": 60}]}))]
+pub struct WhatIfRequest {
+    /// `site/area/line/machine`, or the beginning of it.
+    asset: String,
+    from: Utc,
+    to: Utc,
+    /// They hold together.
+    changes: Vec<Change>,
 }
 
-impl History {
-    async fn read(app: &App, asset: &AssetPath, asked: TimeRange, now: Timestamp) -> Result<Self, Problem> {
-        let reckoning = app.twin.reckoning();
-        let (range, mut record) = states_of(app, asset, asked, now).await?;
-        let counted = TimeRange { from: range.from, to: range.to.plus_micros(COUNT_MARGIN_US).min(now) };
-        record.parts = app.lake.parts(asset, counted).await?.iter().map(PartInterval::from).collect();
-        record.ideal_cycle_s = app.twin.ideal_cycle_s(asset);
-        let record = record.with_plan(app.twin.calendar().plan(range));
-        let known_until = app.twin.known_until(asset, now);
-        // Thousands of rows are put in order.
-        let prepared = tokio::task::spawn_blocking(move || Prepared::new(record, reckoning.catalogue, reckoning.rules)).await;
-        let prepared = prepared.map_err(|_| Problem::internal())?;
-        Ok(Self { range, known_until, prepared })
-    }
-
-    fn oee(&self, tally: &Tally) -> Oee {
-        tally.oee(self.prepared.rules(), self.prepared.ideal_cycle_s())
-    }
-}
-
-/// The period as far as it has passed, and the states in it: those around it, too, by which a stop at its edge is judged.
-async fn states_of(app: &App, asset: &AssetPath, asked: TimeRange, now: Timestamp) -> Result<(TimeRange, MachineRecord), Problem> {
-    if !app.twin.knows(asset) {
-        return Err(assets::unknown(asset));
-    }
-    if asked.from >= now {
-        return Err(wrong("from", "lies in the future"));
-    }
-    let range = TimeRange { from: asked.from, to: asked.to.min(now) };
-    let margin = app.twin.reckoning().margin_us();
-    let around = TimeRange { from: range.from.plus_micros(-margin), to: range.to.plus_micros(margin).min(now) };
-    let states = app.lake.states(asset, around).await?.iter().map(StatePoint::from).collect();
-    Ok((range, MachineRecord { states, ..MachineRecord::default() }))
+/// OEE as it would have been
+///
+/// If minor stops were gone, stops of a reason or of a category shorter, the cycle faster, or fewer parts rejected. Time that is set free is production at
+/// the pace of the period.
+#[utoipa::path(post, path = "/api/v1/oee/what-if", tag = "kpi", request_body = WhatIfRequest,
+    responses((status = 200, body = WhatIf), (status = 404, body = Problem, content_type = "application/problem+json"), Problems))]
+pub async fn would_be(State(app): State<App>, _: Viewer, Body(request): Body<WhatIfRequest>) -> Result<Json<WhatIf>, Problem> {
+    let scope: Scope = request.asset.parse().map_err(|e: String| wrong("asset", e))?;
+    let period = checked(Period { from: request.from, to: request.to }.range(), "from")?;
+    let histories = Histories::read(&app, &scope, period, clock::now()).await?;
+    let range = histories.range;
+    let shifts = app.twin.calendar().shifts(range);
+    let share = |s: &kpi::calendar::Shift| {
+        let within = s.range.to.min(range.to).micros_since(s.range.from.max(range.from));
+        within as f64 / s.range.to.micros_since(s.range.from) as f64
+    };
+    let shifts: f64 = shifts.iter().map(share).sum();
+    let answer = move || {
+        let stops: Vec<_> = histories.machines.iter().flat_map(|m| m.prepared.stops(range, m.known_until)).collect();
+        let reckoning = &histories.reckoning;
+        what_if(&histories.tally(range), &stops, &request.changes, shifts, &reckoning.rules, &reckoning.catalogue)
+    };
+    let answer = tokio::task::spawn_blocking(answer).await.map_err(|_| Problem::internal())?;
+    Ok(Json(answer?))
 }
 
 /// What a machine did, without gaps.
@@ -186,7 +289,11 @@ pub async fn states(State(app): State<App>, _: Viewer, mut params: Params) -> Re
     let asset = params.required("asset", parsed::<AssetPath>);
     let period = params.period(now, DAY_US / 3, MAX_PERIOD_US);
     let (asset, period) = params.finish((asset, period))?;
-    let (range, record) = states_of(&app, &asset, period, now).await?;
+    if !app.twin.knows(&asset) {
+        return Err(assets::unknown(&asset));
+    }
+    let range = passed(period, now)?;
+    let record = states_around(&app, &asset, range, now).await?;
     // Without a plan and without registered reasons: what the machine said of itself.
     let prepared = Prepared::new(record, Arc::new(Catalogue::default()), Rules::default());
     let intervals = prepared.intervals(range, app.twin.known_until(&asset, now), usize::MAX);
@@ -234,20 +341,10 @@ pub async fn calculate(State(app): State<App>, _: Viewer, Body(body): Body<serde
         CalculateRequest::EventLog(request) => request.calculate(now, &rules)?,
         CalculateRequest::Device(request) => {
             let asset = AssetPath::new(&request.device_id).map_err(|e| wrong("device_id", e.to_string()))?;
-            let period = Period { from: request.from, to: request.to }.range();
-            if period.from >= period.to {
-                return Err(wrong("from", "must be before to"));
-            }
-            if period.to.micros_since(period.from) > MAX_PERIOD_US {
-                return Err(wrong("from", format!("is more than {} days before to", MAX_PERIOD_US / DAY_US)));
-            }
-            let history = History::read(&app, &asset, period, now).await?;
-            history.prepared.oee(history.range, history.known_until)
+            let period = checked(Period { from: request.from, to: request.to }.range(), "from")?;
+            let histories = Histories::read(&app, &Scope::Machine(asset), period, now).await?;
+            histories.oee(&histories.tally(histories.range))
         }
     };
     Ok(Json(oee))
-}
-
-fn wrong(field: &str, detail: impl Into<String>) -> Problem {
-    Problem::invalid(vec![ProblemField { field: field.into(), detail: detail.into() }])
 }

@@ -163,6 +163,12 @@ impl Twin {
         self.inner.lock().machines.contains_key(path)
     }
 
+    /// The machines below a site, an area or a line, in order.
+    pub fn paths_below(&self, prefix: &str) -> Vec<AssetPath> {
+        let below = |path: &&AssetPath| path.as_str().strip_prefix(prefix).is_some_and(|rest| rest.starts_with('/'));
+        self.inner.lock().machines.keys().filter(below).cloned().collect()
+    }
+
     pub fn ideal_cycle_s(&self, path: &AssetPath) -> Option<f64> {
         self.inner.lock().machines.get(path).and_then(|m| m.ideal_cycle_s)
     }

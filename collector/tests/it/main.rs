@@ -5,6 +5,8 @@ mod api_access;
 #[cfg(test)]
 mod api_facts;
 #[cfg(test)]
+mod api_kpi;
+#[cfg(test)]
 mod api_live;
 #[cfg(test)]
 mod api_plant;
