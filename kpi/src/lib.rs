@@ -14,4 +14,5 @@ pub mod forecast;
 pub mod oee;
 pub mod quality;
 pub mod reliability;
+pub mod rul;
 pub mod utc;

@@ -1,10 +1,11 @@
-//! The project's own commands: `cargo xtask demo | test | bench | chaos`. Stands outside the product: it builds it, runs it, and holds it to account.
+//! The project's own commands: `cargo xtask demo | test | bench | chaos | eval`. Stands outside the product: it builds it, runs it, and holds it to account.
 
 mod bench;
 mod build;
 mod chaos;
 mod command;
 mod demo;
+mod eval;
 mod setup;
 mod test;
 
@@ -30,6 +31,9 @@ enum Task {
     Bench(bench::Options),
     /// Put faults into the demo's processes by a seeded schedule, or into both cores in simulation, and check that nothing is lost or twice
     Chaos(chaos::Options),
+    /// Train on published data sets, and print how wrong the predictions are, one line a set
+    #[command(subcommand)]
+    Eval(eval::What),
 }
 
 fn main() -> ExitCode {
@@ -38,6 +42,7 @@ fn main() -> ExitCode {
         Task::Test(options) => test::run(&options).map(code),
         Task::Bench(options) => bench::run(&options).map(code),
         Task::Chaos(options) => chaos::run(&options),
+        Task::Eval(what) => eval::run(&what),
     };
     match done {
         Ok(code) => code,
