@@ -1,7 +1,9 @@
 //! What the lake knows of machines in one period, ready to be reckoned.
 //!
 //! Stands between the lake and every answer about OEE. Invariant: states and counts around the period are read, too, so that a stop or a count at its
-//! edge is judged as it is in the periods beside it.
+//! edge is judged as it is in the periods beside it. What is over and was asked before comes from [`crate::twin::Tallies`], and is the same.
+
+use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use kpi::oee::{MachineRecord, Oee, PartInterval, Prepared, StatePoint, Tally};
@@ -53,42 +55,96 @@ impl std::fmt::Display for Scope {
     }
 }
 
+/// How a period is asked for.
+#[derive(Debug, Clone)]
+pub(super) struct Asked {
+    /// What of it has passed, see [`passed`].
+    pub(super) range: TimeRange,
+    /// Without gaps, in order: each machine has a tally of each.
+    pub(super) pieces: Vec<TimeRange>,
+    /// The record itself is wanted, not sums alone.
+    pub(super) whole: bool,
+}
+
+impl Asked {
+    /// Sums alone. They are of days, so that the next question about one of these days is answered from memory.
+    pub(super) fn sums(app: &App, range: TimeRange) -> Self {
+        Self { range, pieces: app.twin.calendar().days(range), whole: false }
+    }
+
+    pub(super) fn whole(range: TimeRange) -> Self {
+        Self { range, pieces: vec![range], whole: true }
+    }
+}
+
 /// One machine in one period.
 pub(super) struct History {
     pub(super) asset: AssetPath,
     pub(super) known_until: Timestamp,
-    pub(super) prepared: Prepared,
+    pub(super) ideal_cycle_s: Option<f64>,
+    /// Of each piece that was asked for.
+    pub(super) tallies: Vec<Arc<Tally>>,
+    /// There if the whole was asked for.
+    pub(super) prepared: Option<Prepared>,
 }
 
 impl History {
-    async fn read(app: &App, asset: AssetPath, range: TimeRange, now: Timestamp, reckoning: Reckoning) -> Result<Self, Problem> {
-        let mut record = states_around(app, &asset, range, now).await?;
-        let counted = TimeRange { from: range.from, to: range.to.plus_micros(COUNT_MARGIN_US).min(now) };
-        record.parts = app.lake.parts(&asset, counted).await?.iter().map(PartInterval::from).collect();
-        record.ideal_cycle_s = app.twin.ideal_cycle_s(&asset);
-        let record = record.with_plan(app.twin.calendar().plan(range));
+    async fn read(app: &App, asset: AssetPath, asked: &Asked, now: Timestamp, reckoning: Reckoning) -> Result<Self, Problem> {
         let known_until = app.twin.known_until(&asset, now);
+        let ideal_cycle_s = app.twin.ideal_cycle_s(&asset);
+        let kept: Vec<_> = asked.pieces.iter().map(|piece| app.twin.tallies().get(&asset, *piece)).collect();
+        let missing = || asked.pieces.iter().zip(&kept).filter(|(_, kept)| kept.is_none()).map(|(piece, _)| *piece);
+        let span = match (missing().next(), missing().next_back()) {
+            _ if asked.whole => Some(asked.range),
+            (Some(first), Some(last)) => Some(TimeRange { from: first.from, to: last.to }),
+            _ => None,
+        };
+        let Some(span) = span else {
+            return Ok(Self { asset, known_until, ideal_cycle_s, tallies: kept.into_iter().flatten().collect(), prepared: None });
+        };
+        let reading = app.twin.tallies().reading(&asset);
+        let margin_us = reckoning.margin_us();
+        let record = record_of(app, &asset, span, now).await?;
+        let missing: Vec<_> = missing().collect();
         // Thousands of rows are put in order.
-        let prepared = tokio::task::spawn_blocking(move || Prepared::new(record, reckoning.catalogue, reckoning.rules)).await;
-        Ok(Self { asset, known_until, prepared: prepared.map_err(|_| Problem::internal())? })
+        let reckoned = tokio::task::spawn_blocking(move || {
+            let prepared = Prepared::new(record, reckoning.catalogue, reckoning.rules);
+            let made: Vec<_> = missing.into_iter().map(|piece| (piece, Arc::new(prepared.tally(piece, known_until)))).collect();
+            (prepared, made)
+        });
+        let (prepared, made) = reckoned.await.map_err(|_| Problem::internal())?;
+        let mut fresh = made.iter().map(|(_, tally)| Arc::clone(tally));
+        let tallies = kept.into_iter().map(|kept| kept.or_else(|| fresh.next()).unwrap_or_default()).collect();
+        app.twin.tallies().keep(&reading, made, known_until, margin_us);
+        Ok(Self { asset, known_until, ideal_cycle_s, tallies, prepared: asked.whole.then_some(prepared) })
     }
 
-    pub(super) fn tally(&self, part: TimeRange) -> Tally {
-        self.prepared.tally(part, self.known_until)
+    /// The sums of the whole period.
+    pub(super) fn total(&self) -> Tally {
+        self.tallies.iter().map(Arc::as_ref).sum()
     }
+}
+
+/// What is known of the machine in `range`, and around it as far as it matters.
+async fn record_of(app: &App, asset: &AssetPath, range: TimeRange, now: Timestamp) -> Result<MachineRecord, Problem> {
+    let mut record = states_around(app, asset, range, now).await?;
+    let counted = TimeRange { from: range.from, to: range.to.plus_micros(COUNT_MARGIN_US).min(now) };
+    record.parts = app.lake.parts(asset, counted).await?.iter().map(PartInterval::from).collect();
+    record.ideal_cycle_s = app.twin.ideal_cycle_s(asset);
+    Ok(record.with_plan(app.twin.calendar().plan(range)))
 }
 
 /// All machines of a scope in one period.
 pub(super) struct Histories {
-    /// As asked, but not after now.
     pub(super) range: TimeRange,
+    pub(super) pieces: Vec<TimeRange>,
     pub(super) reckoning: Reckoning,
     /// At least one, in order of their paths.
     pub(super) machines: Vec<History>,
 }
 
 impl Histories {
-    pub(super) async fn read(app: &App, scope: &Scope, asked: TimeRange, now: Timestamp) -> Result<Self, Problem> {
+    pub(super) async fn read(app: &App, scope: &Scope, asked: Asked, now: Timestamp) -> Result<Self, Problem> {
         let paths = match scope {
             Scope::Machine(asset) if app.twin.knows(asset) => vec![asset.clone()],
             Scope::Machine(asset) => return Err(assets::unknown(asset)),
@@ -97,8 +153,7 @@ impl Histories {
         if paths.is_empty() {
             return Err(Problem::not_found(format!("no machine is known below {scope}")));
         }
-        let range = passed(asked, now)?;
-        let days = range.to.micros_since(range.from) / DAY_US + 1;
+        let days = asked.range.to.micros_since(asked.range.from) / DAY_US + 1;
         if days.saturating_mul(i64::try_from(paths.len()).unwrap_or(i64::MAX)) > MAX_MACHINE_DAYS {
             return Err(wrong(
                 "from",
@@ -106,19 +161,24 @@ impl Histories {
             ));
         }
         let reckoning = app.twin.reckoning();
-        let machines = stream::iter(paths).map(|asset| History::read(app, asset, range, now, reckoning.clone()));
+        let machines = stream::iter(paths).map(|asset| History::read(app, asset, &asked, now, reckoning.clone()));
         let machines = machines.buffered(AT_A_TIME).try_collect().await?;
-        Ok(Self { range, reckoning, machines })
+        Ok(Self { range: asked.range, pieces: asked.pieces, reckoning, machines })
     }
 
-    pub(super) fn tally(&self, part: TimeRange) -> Tally {
-        let tallies: Vec<_> = self.machines.iter().map(|machine| machine.tally(part)).collect();
-        tallies.iter().sum()
+    /// The sums of all machines in the whole period.
+    pub(super) fn total(&self) -> Tally {
+        self.machines.iter().flat_map(|machine| &machine.tallies).map(Arc::as_ref).sum()
+    }
+
+    /// The sums of all machines in one piece.
+    pub(super) fn piece(&self, index: usize) -> Tally {
+        self.machines.iter().filter_map(|machine| machine.tallies.get(index)).map(Arc::as_ref).sum()
     }
 
     /// Of the machine, if it is one.
     pub(super) fn ideal_cycle_s(&self) -> Option<f64> {
-        if let [machine] = self.machines.as_slice() { machine.prepared.ideal_cycle_s() } else { None }
+        if let [machine] = self.machines.as_slice() { machine.ideal_cycle_s } else { None }
     }
 
     pub(super) fn oee(&self, tally: &Tally) -> Oee {

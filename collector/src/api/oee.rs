@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{Json, extract::State};
 use kpi::{
     oee::{
-        Catalogue, Change, Comparison, Interval, LossNode, Oee, Pareto, ParetoBy, Prepared, RollUp, Rules, RunFigures, Tally, WhatIf,
+        Catalogue, Change, Comparison, Interval, LossNode, Oee, Pareto, ParetoBy, Prepared, RollUp, Rules, RunFigures, WhatIf,
         request::CalculateRequest, what_if,
     },
     utc::{Period, Utc},
@@ -18,7 +18,7 @@ use super::{
     access::Viewer,
     assets,
     body::Body,
-    history::{DAY_US, Histories, MAX_PERIOD_US, Scope, passed, states_around, wrong},
+    history::{Asked, DAY_US, Histories, History, MAX_PERIOD_US, Scope, passed, states_around, wrong},
     params::{Params, parsed, time},
     problem::{Problem, Problems},
 };
@@ -112,23 +112,24 @@ pub async fn of_scope(State(app): State<App>, _: Viewer, mut params: Params) -> 
     if explain && matches!(scope, Scope::Below(_)) {
         return Err(wrong("explain", "needs one machine, as site/area/line/machine"));
     }
-    let histories = Histories::read(&app, &scope, period, now).await?;
-    let range = histories.range;
-    let parts = match cut {
-        None => vec![range],
-        Some(Bucket::Hour) => app.twin.calendar().hours(range),
-        Some(Bucket::Day) => app.twin.calendar().days(range),
-        Some(Bucket::Shift) => by_shift(&app, range),
-    };
-    if parts.len() > MAX_BUCKETS {
+    let range = passed(period, now)?;
+    let mut asked = Asked::sums(&app, range);
+    match cut {
+        None | Some(Bucket::Day) => {}
+        Some(Bucket::Hour) => asked.pieces = app.twin.calendar().hours(range),
+        Some(Bucket::Shift) => asked.pieces = by_shift(&app, range),
+    }
+    asked.whole = explain;
+    if asked.pieces.len() > MAX_BUCKETS {
         return Err(wrong("bucket", format!("makes more than {MAX_BUCKETS} buckets of this period")));
     }
+    let histories = Histories::read(&app, &scope, asked, now).await?;
     let before = match before {
-        Some(before) => Some(Histories::read(&app, &scope, before, now).await?),
+        Some(before) => Some(Histories::read(&app, &scope, Asked::sums(&app, passed(before, now)?), now).await?),
         None => None,
     };
     let wanted = Wanted { buckets: cut.is_some(), by, explain };
-    let answer = move || answer(&scope, &histories, parts, wanted, before.as_ref());
+    let answer = move || answer(&scope, &histories, wanted, before.as_ref());
     let answer = tokio::task::spawn_blocking(answer).await.map_err(|_| Problem::internal())?;
     Ok(Json(answer))
 }
@@ -141,32 +142,25 @@ struct Wanted {
     explain: bool,
 }
 
-fn answer(scope: &Scope, histories: &Histories, parts: Vec<TimeRange>, wanted: Wanted, before: Option<&Histories>) -> OeeAnswer {
+fn answer(scope: &Scope, histories: &Histories, wanted: Wanted, before: Option<&Histories>) -> OeeAnswer {
     let (rules, catalogue) = (&histories.reckoning.rules, &histories.reckoning.catalogue);
     let (range, ideal_cycle_s) = (histories.range, histories.ideal_cycle_s());
-    let mut sums = vec![Tally::default(); histories.machines.len()];
-    let mut total = Tally::default();
-    let mut buckets = Vec::with_capacity(parts.len());
-    for part in parts {
-        let mut bucket = Tally::default();
-        for (machine, sum) in histories.machines.iter().zip(&mut sums) {
-            let tally = machine.tally(part);
-            *sum += &tally;
-            bucket += &tally;
-        }
-        total += &bucket;
-        if wanted.buckets {
-            buckets.push(OeeBucket { from: part.from.into(), to: part.to.into(), oee: histories.oee(&bucket) });
-        }
-    }
+    let total = histories.total();
+    let bucket = |(index, part): (usize, &TimeRange)| OeeBucket {
+        from: part.from.into(),
+        to: part.to.into(),
+        oee: histories.oee(&histories.piece(index)),
+    };
+    let buckets = if wanted.buckets { histories.pieces.iter().enumerate().map(bucket).collect() } else { Vec::new() };
     let one = histories.machines.first().filter(|_| wanted.explain);
-    let mut intervals = one.map(|m| m.prepared.intervals(range, m.known_until, MAX_INTERVALS + 1));
+    let one = one.and_then(|machine| Some((machine.prepared.as_ref()?, machine.known_until)));
+    let mut intervals = one.map(|(prepared, known_until)| prepared.intervals(range, known_until, MAX_INTERVALS + 1));
     let intervals_truncated = intervals.as_ref().is_some_and(|all| all.len() > MAX_INTERVALS);
     if let Some(all) = &mut intervals {
         all.truncate(MAX_INTERVALS);
     }
-    let machines = histories.machines.iter().zip(&sums);
-    let roll_up = RollUp::of(machines.map(|(m, tally)| (&m.asset, tally, m.prepared.ideal_cycle_s())), rules);
+    let sums: Vec<_> = histories.machines.iter().map(|machine| (machine, machine.total())).collect();
+    let roll_up = RollUp::of(sums.iter().map(|(machine, tally)| (&machine.asset, tally, machine.ideal_cycle_s)), rules);
     OeeAnswer {
         asset: scope.to_string(),
         from: range.from.into(),
@@ -177,8 +171,8 @@ fn answer(scope: &Scope, histories: &Histories, parts: Vec<TimeRange>, wanted: W
         pareto: total.pareto(wanted.by, rules, catalogue, ideal_cycle_s),
         intervals,
         intervals_truncated,
-        runs: one.map(|m| m.prepared.run_figures(range, m.known_until)),
-        comparison: before.map(|before| Comparison::of(&before.tally(before.range), &total, wanted.by, rules, catalogue, ideal_cycle_s)),
+        runs: one.map(|(prepared, known_until)| prepared.run_figures(range, known_until)),
+        comparison: before.map(|before| Comparison::of(&before.total(), &total, wanted.by, rules, catalogue, ideal_cycle_s)),
         roll_up: match scope {
             Scope::Machine(_) => None,
             Scope::Below(prefix) => roll_up.find(prefix).cloned(),
@@ -244,8 +238,9 @@ pub struct WhatIfRequest {
 pub async fn would_be(State(app): State<App>, _: Viewer, Body(request): Body<WhatIfRequest>) -> Result<Json<WhatIf>, Problem> {
     let scope: Scope = request.asset.parse().map_err(|e: String| wrong("asset", e))?;
     let period = checked(Period { from: request.from, to: request.to }.range(), "from")?;
-    let histories = Histories::read(&app, &scope, period, clock::now()).await?;
-    let range = histories.range;
+    let now = clock::now();
+    let range = passed(period, now)?;
+    let histories = Histories::read(&app, &scope, Asked::whole(range), now).await?;
     let shifts = app.twin.calendar().shifts(range);
     let share = |s: &kpi::calendar::Shift| {
         let within = s.range.to.min(range.to).micros_since(s.range.from.max(range.from));
@@ -253,9 +248,10 @@ pub async fn would_be(State(app): State<App>, _: Viewer, Body(request): Body<Wha
     };
     let shifts: f64 = shifts.iter().map(share).sum();
     let answer = move || {
-        let stops: Vec<_> = histories.machines.iter().flat_map(|m| m.prepared.stops(range, m.known_until)).collect();
+        let prepared = |m: &History| m.prepared.as_ref().map(|prepared| prepared.stops(range, m.known_until));
+        let stops: Vec<_> = histories.machines.iter().filter_map(prepared).flatten().collect();
         let reckoning = &histories.reckoning;
-        what_if(&histories.tally(range), &stops, &request.changes, shifts, &reckoning.rules, &reckoning.catalogue)
+        what_if(&histories.total(), &stops, &request.changes, shifts, &reckoning.rules, &reckoning.catalogue)
     };
     let answer = tokio::task::spawn_blocking(answer).await.map_err(|_| Problem::internal())?;
     Ok(Json(answer?))
@@ -342,8 +338,9 @@ pub async fn calculate(State(app): State<App>, _: Viewer, Body(body): Body<serde
         CalculateRequest::Device(request) => {
             let asset = AssetPath::new(&request.device_id).map_err(|e| wrong("device_id", e.to_string()))?;
             let period = checked(Period { from: request.from, to: request.to }.range(), "from")?;
-            let histories = Histories::read(&app, &Scope::Machine(asset), period, now).await?;
-            histories.oee(&histories.tally(histories.range))
+            let asked = Asked::sums(&app, passed(period, now)?);
+            let histories = Histories::read(&app, &Scope::Machine(asset), asked, now).await?;
+            histories.oee(&histories.total())
         }
     };
     Ok(Json(oee))

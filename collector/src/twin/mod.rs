@@ -9,6 +9,7 @@
 mod gateway;
 mod machine;
 mod rebuild;
+mod tallies;
 pub mod view;
 
 use std::{
@@ -24,6 +25,7 @@ use parking_lot::Mutex;
 use protocol::{AssetPath, GatewayId, GatewayStatus, Record, StampedRecord, Timestamp};
 
 pub use gateway::{ONLINE_FOR_US, Presence};
+pub use tallies::Tallies;
 pub use view::{AlarmView, AnomalyView, AssetView, AuditView, GatewayView, GenerationView, SourceView, SummaryView};
 
 use self::{
@@ -61,6 +63,7 @@ impl Reckoning {
 #[derive(Debug)]
 pub struct Twin {
     calendar: Arc<Calendar>,
+    tallies: Tallies,
     inner: Mutex<Inner>,
 }
 
@@ -102,11 +105,20 @@ impl Twin {
             })
             .collect();
         let reckoning = Reckoning { rules: config.oee, catalogue: Arc::default() };
-        Self { calendar: Arc::new(calendar), inner: Mutex::new(Inner { machines, reckoning, version: 1, ..Inner::default() }) }
+        Self {
+            calendar: Arc::new(calendar),
+            tallies: Tallies::default(),
+            inner: Mutex::new(Inner { machines, reckoning, version: 1, ..Inner::default() }),
+        }
     }
 
     pub fn calendar(&self) -> &Calendar {
         &self.calendar
+    }
+
+    /// Sums of what is over, of the questions before.
+    pub fn tallies(&self) -> &Tallies {
+        &self.tallies
     }
 
     /// The rules and the catalogue, as they are now.
@@ -114,9 +126,10 @@ impl Twin {
         self.inner.lock().reckoning.clone()
     }
 
-    /// Takes in fresh records of one batch, in order. What the lake or the ledger refused as a duplicate must not come here.
+    /// Takes in fresh records of one batch, in order, that a query can see already. What the lake or the ledger refused as a duplicate must not come here.
     pub fn apply(&self, gateway: &GatewayId, received_at: Timestamp, records: &[StampedRecord]) {
         let mut inner = self.inner.lock();
+        self.tallies.rows(records, inner.reckoning.margin_us());
         inner.roll_shift(&self.calendar, received_at);
         for stamped in records {
             inner.apply(gateway, &stamped.record);

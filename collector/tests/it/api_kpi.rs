@@ -1,6 +1,6 @@
 //! Figures over HTTP that say why they are what they are, and what would have been; and reliability.
 
-use protocol::{MachineState, PartCount, Record, StateChange, TimeQuality, Timestamp};
+use protocol::{AssetPath, MachineState, PartCount, Record, StateChange, TimeQuality, TimeRange, Timestamp};
 use serde_json::{Value, json};
 
 use crate::api_plant::{PRESS, Plant, SECOND, parts, rfc3339, state};
@@ -144,4 +144,27 @@ async fn a_sample_is_fitted_and_a_wrong_one_is_told_whole() {
     let wrong = json!({"failures": [-1, 5], "confidence": 2});
     let problem = plant.post("/api/v1/reliability/fit", &wrong).await.problem(400);
     assert_eq!(problem["errors"].as_array().unwrap().len(), 2, "{problem}");
+}
+
+#[tokio::test]
+async fn a_day_that_was_asked_for_is_told_anew_when_something_comes_late() {
+    let mut plant = Plant::new().await;
+    let t0 = start();
+    let s = |seconds: i64| t0.plus_micros(seconds * SECOND);
+    plant.take_in(an_hour(t0));
+    plant.take_in(vec![state(s(5_000), MachineState::Producing, "")]);
+    // Two hours, by hours: the first is over and kept, the second not.
+    let question = format!("/api/v1/oee?asset=plant1&from={}&to={}&bucket=hour", rfc3339(t0), rfc3339(s(7_200)));
+    let first = plant.get(&question).await.ok();
+    close(&first["buckets"][0]["oee"]["availability"], 0.75);
+    let kept = || plant.app.twin.tallies().get(&AssetPath::new(PRESS).unwrap(), TimeRange { from: t0, to: s(3_600) });
+    assert!(kept().is_some());
+    assert_eq!(plant.get(&question).await.ok(), first, "from memory");
+    // The jam of 600 s was over after 300 s, and 20 more parts were made of which nobody had told.
+    plant.take_in(vec![state(s(300), MachineState::Producing, ""), parts(s(300), s(600), 20, 0)]);
+    let late = plant.get(&question).await.ok();
+    close(&late["buckets"][0]["oee"]["availability"], 3_000.0 / 3_600.0);
+    assert_eq!(late["buckets"][0]["oee"]["counts"]["produced"], 1_100);
+    let explained = plant.get(&question.replace("asset=plant1", &format!("asset={PRESS}&explain=true"))).await.ok();
+    assert_eq!(explained["total"], late["total"]);
 }
