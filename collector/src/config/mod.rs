@@ -4,13 +4,14 @@
 //! Invariant: a [`Config`] in hand is valid; unknown keys are errors; all problems are reported together, each with its line and
 //! what to do about it. Defaults live in `resolve` alone.
 
+mod calendar;
 mod read;
 mod resolve;
 
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
-use jiff::{civil::Time, tz::TimeZone};
-use kpi::oee::Rules;
+use jiff::tz::TimeZone;
+use kpi::{calendar::Calendar, oee::Rules};
 use protocol::AssetPath;
 
 pub(crate) use read::parse_duration;
@@ -33,8 +34,8 @@ pub struct Config {
     pub journal: JournalConfig,
     pub lake: LakeConfig,
     pub sql: SqlConfig,
-    /// At least one, no two of the same name; a shift whose end is not after its start runs over midnight.
-    pub shifts: Vec<Shift>,
+    /// Shifts, breaks and holidays, in the plant's time zone.
+    pub calendar: Calendar,
     /// How OEE is reckoned.
     pub oee: Rules,
     /// Machines that the operator has described. Others appear when their data comes.
@@ -107,14 +108,6 @@ pub struct SqlConfig {
     pub timeout: Duration,
     pub max_memory_bytes: u64,
     pub max_rows: usize,
-}
-
-/// A shift of every day, in the plant's time zone, `[start, end)`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shift {
-    pub name: String,
-    pub start: Time,
-    pub end: Time,
 }
 
 /// A machine as the operator describes it.

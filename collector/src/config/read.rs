@@ -132,6 +132,11 @@ impl<'g, 't> Section<'g, 't> {
         found
     }
 
+    /// Whether the file has that key.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.is_some_and(|table| table.get(key).is_some())
+    }
+
     /// A problem with the value of `key` (or its absence) that only the caller can see.
     pub(super) fn report(&self, key: &str, message: impl Display, advice: impl Into<String>) {
         let line = self.table.and_then(|table| table.get(key)).map(|value| self.gather.line(&value.span())).or(self.line);

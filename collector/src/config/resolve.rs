@@ -6,13 +6,13 @@ use std::{
     time::Duration,
 };
 
-use jiff::{civil::Time, tz::TimeZone};
+use jiff::tz::TimeZone;
 use kpi::oee::{MinorStopsReduce, PartsOutsidePlan, QualityWeight, Rules};
 use protocol::AssetPath;
 use toml::de::DeTable;
 
 use super::{
-    ApiConfig, Asset, Config, JournalConfig, LakeConfig, Problem, Shift, SqlConfig, TlsFiles, UplinkConfig,
+    ApiConfig, Asset, Config, JournalConfig, LakeConfig, Problem, SqlConfig, TlsFiles, UplinkConfig, calendar,
     read::{Gather, Section},
 };
 
@@ -54,14 +54,14 @@ fn read(gather: &Gather<'_>, path: &Path, document: &DeTable<'_>) -> Option<Conf
     let config = Config {
         source: path.into(),
         data_dir: data_dir.clone().unwrap_or_default(),
-        timezone,
+        timezone: timezone.clone(),
         timezone_name,
         api: api(&root),
         uplink: uplink(&root),
         journal: journal(&root),
         lake: lake(&root),
         sql: sql(&root),
-        shifts: shifts(&root),
+        calendar: calendar::read(&root, timezone),
         oee: oee(&root),
         assets: assets(&root),
     };
@@ -199,38 +199,6 @@ fn sql(root: &Section<'_, '_>) -> SqlConfig {
     config
 }
 
-fn shifts(root: &Section<'_, '_>) -> Vec<Shift> {
-    const TIME: &str = "write a time of day, \"06:00\"";
-    let mut shifts: Vec<Shift> = Vec::new();
-    for section in root.sections("shift") {
-        let name = section.text("name", "write a short name, \"early\"");
-        let time = |key| section.parsed(key, TIME, |text| parse_time(text).ok_or("is not a time of day"));
-        let (start, end) = (time("start"), time("end"));
-        for (key, missing) in [("name", name.is_none()), ("start", start.is_none()), ("end", end.is_none())] {
-            if missing {
-                section.report(key, "is needed", if key == "name" { "write a short name, \"early\"" } else { TIME });
-            }
-        }
-        if let (Some(name), Some(start), Some(end)) = (name, start, end) {
-            if start == end {
-                section.report("end", "is the start: the shift would have no time", TIME);
-            }
-            if shifts.iter().any(|shift| shift.name == name) {
-                section.report("name", format_args!("{name:?} is there twice"), "give each shift its own name");
-            }
-            shifts.push(Shift { name, start, end });
-        }
-        section.finish();
-    }
-    if shifts.is_empty() {
-        let at = |hour| Time::constant(hour, 0, 0, 0);
-        shifts = [("early", 6, 14), ("late", 14, 22), ("night", 22, 6)]
-            .map(|(name, start, end)| Shift { name: name.into(), start: at(start), end: at(end) })
-            .into();
-    }
-    shifts
-}
-
 fn oee(root: &Section<'_, '_>) -> Rules {
     const DAY: Duration = Duration::from_secs(86_400);
     let section = root.section("oee");
@@ -263,11 +231,6 @@ fn oee(root: &Section<'_, '_>) -> Rules {
     };
     section.finish();
     rules
-}
-
-fn parse_time(text: &str) -> Option<Time> {
-    let (hour, minute) = text.split_once(':')?;
-    Time::new(hour.parse().ok()?, minute.parse().ok()?, 0, 0).ok()
 }
 
 fn assets(root: &Section<'_, '_>) -> Vec<Asset> {

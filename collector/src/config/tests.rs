@@ -25,8 +25,87 @@ fn the_example_loads_and_says_what_the_defaults_say() {
     assert_eq!(example.uplink.listen, minimal.uplink.listen);
     assert_eq!(example.journal.max_bytes, minimal.journal.max_bytes);
     assert_eq!(example.lake.commit_interval, minimal.lake.commit_interval);
-    assert_eq!(example.shifts, minimal.shifts);
+    let (from, to) = ("2026-03-28T00:00:00Z".parse::<jiff::Timestamp>().expect("a time"), "2026-04-02T00:00:00Z".parse().expect("a time"));
+    let week = range(from, to);
+    let names = |config: &Config| config.calendar.shifts(week).into_iter().map(|shift| shift.name).collect::<Vec<_>>();
+    assert_eq!(names(&example), names(&minimal));
     assert_eq!(example.oee, minimal.oee);
+}
+
+fn range(from: jiff::Timestamp, to: jiff::Timestamp) -> protocol::TimeRange {
+    protocol::TimeRange { from: protocol::Timestamp(from.as_microsecond()), to: protocol::Timestamp(to.as_microsecond()) }
+}
+
+const TWO_SHIFTS: &str = "\
+[collector]
+data_dir = \"/tmp/x\"
+timezone = \"Europe/Berlin\"
+[[shift]]
+name = \"day\"
+start = \"06:00\"
+end = \"14:00\"
+days = [\"mon\", \"tue\", \"wed\", \"thu\", \"fri\"]
+break = [{ name = \"lunch\", start = \"10:00\", end = \"10:30\" }]
+[[shift]]
+name = \"night\"
+start = \"22:00\"
+end = \"06:00\"
+[[holiday]]
+date = \"2026-05-01\"
+name = \"Labour Day\"
+[[extra_shift]]
+date = \"2026-05-02\"
+name = \"catch-up\"
+start = \"07:00\"
+end = \"12:00\"
+[[cancelled_shift]]
+date = \"2026-05-04\"
+shift = \"night\"
+";
+
+#[test]
+fn shifts_have_days_and_breaks_and_a_calendar_has_holidays_extra_and_cancelled_shifts() {
+    let calendar = parse(TWO_SHIFTS).expect("valid").calendar;
+    // Thursday noon to Tuesday noon, in Berlin.
+    let (from, to) = ("2026-04-30T10:00:00Z".parse().expect("a time"), "2026-05-05T10:00:00Z".parse().expect("a time"));
+    let shifts = calendar.shifts(range(from, to));
+    let told: Vec<_> = shifts
+        .iter()
+        .map(|s| {
+            (s.name.as_str(), s.breaks.len(), jiff::Timestamp::from_microsecond(s.range.from.as_micros()).expect("a time").to_string())
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("day", 1, "2026-04-30T04:00:00Z".into()),
+            ("night", 0, "2026-04-30T20:00:00Z".into()),
+            ("catch-up", 0, "2026-05-02T05:00:00Z".into()),
+            ("night", 0, "2026-05-02T20:00:00Z".into()),
+            ("night", 0, "2026-05-03T20:00:00Z".into()),
+            ("day", 1, "2026-05-04T04:00:00Z".into()),
+            ("day", 1, "2026-05-05T04:00:00Z".into()),
+        ]
+    );
+}
+
+#[test]
+fn a_calendar_that_can_not_be_is_told_at_its_line() {
+    let refused = |from: &str, to: &str| {
+        assert!(TWO_SHIFTS.contains(from), "{from}");
+        let problems = parse(&TWO_SHIFTS.replace(from, to)).expect_err(to);
+        (problems[0].line, problems[0].key.clone(), problems[0].message.clone())
+    };
+    let (line, key, message) = refused("start = \"22:00\"", "start = \"13:00\"");
+    assert_eq!((line, key.as_str()), (Some(4), "shift"));
+    assert!(message.contains("\"day\" and \"night\" overlap"), "{message}");
+    assert_eq!(refused("start = \"10:00\"", "start = \"05:00\"").1, "shift");
+    assert_eq!(refused("end = \"10:30\"", "end = \"noon\"").1, "shift[0].break[0].end");
+    assert_eq!(refused("\"wed\"", "\"Wednesday\"").1, "shift[0].days");
+    assert_eq!(refused("2026-05-01", "2026-02-30").1, "holiday[0].date");
+    assert_eq!(refused("shift = \"night\"", "shift = \"nite\"").1, "cancelled_shift");
+    assert_eq!(refused("name = \"night\"", "name = \"day\"").1, "shift[1].name");
+    assert_eq!(refused("end = \"14:00\"", "end = \"06:00\"").1, "shift[0].end");
 }
 
 #[test]

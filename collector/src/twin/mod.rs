@@ -18,7 +18,7 @@ use std::{
 };
 
 use kpi::{
-    calendar::{Calendar, Shift, ShiftRule},
+    calendar::{Calendar, Shift},
     oee::{Catalogue, PartInterval, Rules},
 };
 use parking_lot::Mutex;
@@ -90,12 +90,6 @@ pub struct GatewayState {
 impl Twin {
     /// A twin that knows the described machines and nothing of what they do.
     pub fn new(config: &Config) -> Self {
-        let rules = config.shifts.iter().map(|s| ShiftRule::daily(&s.name, s.start, s.end)).collect();
-        // The configuration was checked by the same rules; should they ever differ, days without shifts are better than no collector.
-        let calendar = Calendar::new(config.timezone.clone(), rules).unwrap_or_else(|error| {
-            tracing::error!(%error, "the shifts make no calendar: each day counts as one shift");
-            Calendar::whole_days(config.timezone.clone())
-        });
         let machines = config
             .assets
             .iter()
@@ -106,7 +100,7 @@ impl Twin {
             .collect();
         let reckoning = Reckoning { rules: config.oee, catalogue: Arc::default() };
         Self {
-            calendar: Arc::new(calendar),
+            calendar: Arc::new(config.calendar.clone()),
             tallies: Tallies::default(),
             inner: Mutex::new(Inner { machines, reckoning, version: 1, ..Inner::default() }),
         }
