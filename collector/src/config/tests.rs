@@ -105,7 +105,8 @@ fn a_calendar_that_can_not_be_is_told_at_its_line() {
     assert_eq!(refused("2026-05-01", "2026-02-30").1, "holiday[0].date");
     assert_eq!(refused("shift = \"night\"", "shift = \"nite\"").1, "cancelled_shift");
     assert_eq!(refused("name = \"night\"", "name = \"day\"").1, "shift[1].name");
-    assert_eq!(refused("end = \"14:00\"", "end = \"06:00\"").1, "shift[0].end");
+    let problems = parse(&TWO_SHIFTS.replace("end = \"14:00\"", "end = \"06:00\"")).expect_err("a shift without time");
+    assert!(problems.iter().any(|p| p.key == "shift[0].end" && p.line == Some(7)), "{problems:#?}");
 }
 
 #[test]
