@@ -171,6 +171,8 @@ pub enum Flag {
     FutureData,
     /// The state before the window is not held any more, or there was too much to hold: see history.
     Truncated,
+    /// Explicit numbers came without `all_time_s`: TEEP is not known.
+    AllTimeUnknown,
 }
 
 /// A set of [`Flag`]s.
@@ -178,7 +180,7 @@ pub enum Flag {
 pub struct Flags(u32);
 
 impl Flags {
-    const ALL: [Flag; 19] = [
+    const ALL: [Flag; 20] = [
         Flag::NothingPlanned,
         Flag::NoData,
         Flag::PartlyNoData,
@@ -198,6 +200,7 @@ impl Flags {
         Flag::CounterRanBackwards,
         Flag::FutureData,
         Flag::Truncated,
+        Flag::AllTimeUnknown,
     ];
 
     pub fn set(&mut self, flag: Flag) {

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use super::{MAX_COUNT, MAX_ITEMS, MAX_SECONDS, check_cycle};
 use crate::{
     field::{FieldError, wrong},
-    oee::{Cause, IdealCycle, Oee, PartTally, Rules, Tally},
+    oee::{Cause, Flag, IdealCycle, Oee, PartTally, Rules, Tally},
 };
 
 /// Times of one period, and its parts.
@@ -27,7 +27,7 @@ pub struct ExplicitRequest {
     /// Part of the downtime: stops while an order is on, idle time included (actual unit delay time). Without it all downtime but set-up is delay;
     /// with it the rest of the downtime is time without an order.
     pub delay_time_s: Option<f64>,
-    /// For OOE; it holds the planned busy time.
+    /// For OOE; it holds the planned busy time. Without it there were no planned stops: it is the planned busy time.
     pub planned_operation_time_s: Option<f64>,
     /// For TEEP; it holds the planned operation time.
     pub all_time_s: Option<f64>,
@@ -81,11 +81,9 @@ impl ExplicitRequest {
     pub fn calculate(&self, rules: &Rules) -> Result<Oee, Vec<FieldError>> {
         let (tally, one) = self.tally()?;
         let mut oee = tally.oee(rules, one);
-        if self.planned_operation_time_s.is_none() {
-            oee.ooe = None;
-        }
         if self.all_time_s.is_none() {
             oee.teep = None;
+            oee.flags.push(Flag::AllTimeUnknown);
         }
         Ok(oee)
     }

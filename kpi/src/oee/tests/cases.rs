@@ -13,7 +13,7 @@ fn vorne_classic() {
     close(oee.oee, 0.747_936_507_936_507_9);
     rounds_to(oee.oee, 0.7479, 4);
     rounds_to(oee.teep, 0.6544, 4);
-    assert_eq!(oee.ooe, None, "no planned operation time was given");
+    assert_eq!(oee.ooe, oee.oee, "no planned stops were given");
     assert_eq!((oee.times.production_s, oee.counts.good), (373.0 * 60.0, 18_848));
     assert_eq!(oee.flags, []);
     close(Some(six(&oee) + oee.oee.unwrap() * 25_200.0), 25_200.0);
@@ -125,7 +125,7 @@ fn over_100_percent_is_shown_as_it_is_and_flagged() {
         explicit(json!({"planned_busy_time_s": 100, "downtime_s": 30, "ideal_cycle_time_s": 1.5, "total_count": 70, "reject_count": 14}));
     close(oee.performance, 1.5);
     close(oee.oee, 0.84);
-    assert_eq!(oee.flags, [Flag::PerformanceAboveOne]);
+    assert_eq!(oee.flags, [Flag::PerformanceAboveOne, Flag::AllTimeUnknown]);
     close(Some(six(&oee) + 0.84 * 100.0), 100.0);
 }
 
@@ -221,6 +221,7 @@ fn iso22400_constructed() {
     close(oee.ooe, 0.714_285_714_285_714_3 * 420.0 / 480.0);
     assert_eq!((oee.times.busy_s, oee.times.delay_s, oee.times.setup_s), (24_000.0, 1_200.0, 1_800.0));
     assert_eq!(oee.teep, None);
+    assert_eq!(oee.flags, [Flag::AllTimeUnknown]);
 }
 
 #[test]

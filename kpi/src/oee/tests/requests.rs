@@ -46,13 +46,13 @@ fn setup_counts_as_available_in_nee_and_idle_time_is_a_minor_stop() {
 fn numbers_without_meaning_are_null_with_a_flag() {
     let nothing = explicit(json!({"planned_busy_time_s": 0, "downtime_s": 0, "total_count": 0, "ideal_cycle_time_s": 1}));
     assert_eq!((nothing.availability, nothing.performance, nothing.quality, nothing.oee), (None, None, None, None));
-    assert_eq!(nothing.flags, [Flag::NothingPlanned, Flag::NoParts]);
+    assert_eq!(nothing.flags, [Flag::NothingPlanned, Flag::NoParts, Flag::AllTimeUnknown]);
     let no_cycle = explicit(json!({"planned_busy_time_s": 100, "downtime_s": 10, "total_count": 5}));
     assert_eq!((no_cycle.performance, no_cycle.oee, no_cycle.losses.reduced_speed), (None, None, None));
-    assert_eq!(no_cycle.flags, [Flag::NoIdealCycle]);
+    assert_eq!(no_cycle.flags, [Flag::NoIdealCycle, Flag::AllTimeUnknown]);
     let stray = explicit(json!({"planned_busy_time_s": 100, "downtime_s": 100, "total_count": 5, "ideal_cycle_time_s": 1}));
     assert_eq!((stray.performance, stray.oee), (None, None));
-    assert_eq!(stray.flags, [Flag::NoProduction, Flag::PartsWithoutProduction]);
+    assert_eq!(stray.flags, [Flag::NoProduction, Flag::PartsWithoutProduction, Flag::AllTimeUnknown]);
 }
 
 #[test]
