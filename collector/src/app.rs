@@ -42,7 +42,9 @@ use crate::{
     live::Live,
     lock, metrics,
     pipeline::{self, Committer, Progress},
-    pki, recount, replay,
+    pki,
+    production::{self, Production},
+    recount, replay,
     store::Store,
     tally::Tally,
     twin::Twin,
@@ -66,6 +68,8 @@ pub struct App {
     pub lake: Arc<Lake>,
     /// Relations: keys, gateways, tokens.
     pub store: Store,
+    /// What people say of production.
+    pub production: Production,
     /// What is known of each machine and gateway right now.
     pub twin: Arc<Twin>,
     /// What just happened, for whoever listens.
@@ -234,8 +238,10 @@ async fn open(config: Arc<Config>) -> Result<(App, Arc<Spool>, Intake, Progress)
     let journal =
         tokio::task::spawn_blocking(move || journal::open(&dir, max_bytes, clock::now())).await.map_err(replay::ReplayError::from)??;
     let journal = Arc::new(journal);
+    let production = Production::new(store.production().await?);
     let mut app = App {
-        twin: Arc::new(Twin::new(&config)),
+        twin: Arc::new(Twin::new(&config).with_production(production.clone())),
+        production,
         live: Live::new(),
         tally: Tally::default(),
         auditor: Auditor::default(),
@@ -250,6 +256,7 @@ async fn open(config: Arc<Config>) -> Result<(App, Arc<Spool>, Intake, Progress)
     let progress = Progress::default();
     let intake = replay::replay(&app, &journal, &progress).await?;
     app.twin.rebuild(&app.lake, clock::now()).await?;
+    production::restate::start(&app).await?;
     recount::counts(&app).await?;
     // Gateways have their time of grace from when they can be heard, however long the replay took.
     app.started_at = clock::now();

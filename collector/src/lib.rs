@@ -29,6 +29,7 @@ pub mod pacing;
 pub mod pipeline;
 pub mod pki;
 pub mod problem;
+pub mod production;
 pub mod quarantine;
 pub mod recount;
 pub mod replay;

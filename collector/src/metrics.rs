@@ -44,6 +44,26 @@ impl Outcome {
     }
 }
 
+/// What became of a shift that was to be stated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Statement {
+    Stated,
+    Restated,
+    Unchanged,
+    Failed,
+}
+
+impl Statement {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stated => "stated",
+            Self::Restated => "restated",
+            Self::Unchanged => "unchanged",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// Installs the recorder for this process, once, and gives the handle that renders it.
 pub fn install() -> PrometheusHandle {
     static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
@@ -81,6 +101,10 @@ fn describe() {
     metrics::describe_gauge!("millrace_collector_alarms", "Alarms of gateways that stand, by kind.");
     metrics::describe_gauge!("millrace_collector_max_skew_seconds", "The largest difference of a gateway's clock.");
     metrics::describe_gauge!("millrace_collector_audit_readings", "Readings of all gateways by what became of them.");
+    metrics::describe_counter!("millrace_collector_statements_total", "Shifts that were reckoned to be stated, by what came of it.");
+    metrics::describe_counter!("millrace_collector_statements_dropped_total", "Shifts that were to be reckoned again, and were not.");
+    metrics::describe_gauge!("millrace_collector_statements_waiting", "Shifts that wait to be reckoned again.");
+    metrics::describe_counter!("millrace_collector_registrations_dropped_total", "The oldest registrations, which left for new ones.");
     metrics::describe_gauge!("millrace_collector_journal_bytes", metrics::Unit::Bytes, "Size of the journal on disk.");
 }
 
@@ -160,4 +184,21 @@ pub fn levels(hot_rows: usize, journal_entries: u64, journal_bytes: u64) {
     metrics::gauge!("millrace_collector_hot_rows").set(hot_rows as f64);
     metrics::gauge!("millrace_collector_journal_entries").set(journal_entries as f64);
     metrics::gauge!("millrace_collector_journal_bytes").set(journal_bytes as f64);
+}
+
+pub fn statement(outcome: Statement) {
+    metrics::counter!("millrace_collector_statements_total", "outcome" => outcome.as_str()).increment(1);
+}
+
+pub fn statements_dropped(shifts: u64) {
+    metrics::counter!("millrace_collector_statements_dropped_total").increment(shifts);
+}
+
+pub fn statements_waiting(shifts: usize) {
+    metrics::gauge!("millrace_collector_statements_waiting").set(shifts as f64);
+}
+
+/// `kind` is a `production::Said::KIND`.
+pub fn registration_dropped(kind: &'static str) {
+    metrics::counter!("millrace_collector_registrations_dropped_total", "kind" => kind).increment(1);
 }

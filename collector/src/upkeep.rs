@@ -1,4 +1,4 @@
-//! What is to be done from time to time: metrics upkeep, the server certificate, when gateways were last seen, the watchdog.
+//! What is to be done from time to time: metrics upkeep, the server certificate, when gateways were last seen, figures of shifts, the watchdog.
 //!
 //! Beside the way of the data. Invariant: the watchdog is fed only if a ping has come through the journal's queue and the pipeline, so that
 //! "alive" means that batches flow.
@@ -20,12 +20,15 @@ use crate::{
     clock,
     health::Part,
     journal::Request,
-    pipeline, recount, watch,
+    pipeline,
+    production::restate,
+    recount, watch,
 };
 
 const METRICS_EVERY: Duration = Duration::from_secs(5);
 const SEEN_EVERY: Duration = Duration::from_secs(60);
 const ALARMS_EVERY: Duration = Duration::from_secs(2);
+const SHIFTS_EVERY: Duration = Duration::from_secs(2);
 const VERIFY_EVERY: Duration = Duration::from_secs(300);
 const CERTIFICATE_EVERY: Duration = Duration::from_secs(86_400);
 
@@ -55,6 +58,10 @@ pub fn spawn(app: &App, served: Served, queue: &mpsc::Sender<Request>, stop: &Ca
     tasks.push(every(ALARMS_EVERY, stop, {
         let app = app.clone();
         move || look_at_gateways(app.clone())
+    }));
+    tasks.push(every(SHIFTS_EVERY, stop, {
+        let app = app.clone();
+        move || look_at_shifts(app.clone())
     }));
     tasks.push(every(VERIFY_EVERY, stop, {
         let app = app.clone();
@@ -112,6 +119,10 @@ async fn look_at_gateways(app: App) {
     if let Err(error) = watch::look(&app, clock::now()).await {
         tracing::warn!(%error, "alarms of gateways stay as they were");
     }
+}
+
+async fn look_at_shifts(app: App) {
+    restate::look(&app, clock::now()).await;
 }
 
 async fn verify(app: App) {

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt, stream};
-use kpi::oee::{MachineRecord, Oee, PartInterval, Prepared, StatePoint, Tally};
+use kpi::oee::{MachineRecord, Oee, PartInterval, Prepared, Rules, StatePoint, Tally};
 use protocol::{AssetPath, TimeRange, Timestamp};
 
 use super::{
@@ -57,7 +57,7 @@ impl std::fmt::Display for Scope {
 
 /// How a period is asked for.
 #[derive(Debug, Clone)]
-pub(super) struct Asked {
+pub(crate) struct Asked {
     /// What of it has passed, see [`passed`].
     pub(super) range: TimeRange,
     /// Without gaps, in order: each machine has a tally of each.
@@ -72,13 +72,13 @@ impl Asked {
         Self { range, pieces: app.twin.calendar().days(range), whole: false }
     }
 
-    pub(super) fn whole(range: TimeRange) -> Self {
+    pub(crate) fn whole(range: TimeRange) -> Self {
         Self { range, pieces: vec![range], whole: true }
     }
 }
 
 /// One machine in one period.
-pub(super) struct History {
+pub(crate) struct History {
     pub(super) asset: AssetPath,
     pub(super) known_until: Timestamp,
     pub(super) ideal_cycle_s: Option<f64>,
@@ -89,7 +89,7 @@ pub(super) struct History {
 }
 
 impl History {
-    async fn read(app: &App, asset: AssetPath, asked: &Asked, now: Timestamp, reckoning: Reckoning) -> Result<Self, Problem> {
+    pub(crate) async fn read(app: &App, asset: AssetPath, asked: &Asked, now: Timestamp, reckoning: Reckoning) -> Result<Self, Problem> {
         let known_until = app.twin.known_until(&asset, now);
         let ideal_cycle_s = app.twin.ideal_cycle_s(&asset);
         let kept: Vec<_> = asked.pieces.iter().map(|piece| app.twin.tallies().get(&asset, *piece)).collect();
@@ -120,8 +120,13 @@ impl History {
     }
 
     /// The sums of the whole period.
-    pub(super) fn total(&self) -> Tally {
+    pub(crate) fn total(&self) -> Tally {
         self.tallies.iter().map(Arc::as_ref).sum()
+    }
+
+    /// The key figures of the whole period.
+    pub(crate) fn oee(&self, rules: &Rules) -> Oee {
+        self.total().oee(rules, self.ideal_cycle_s)
     }
 }
 
@@ -129,9 +134,13 @@ impl History {
 async fn record_of(app: &App, asset: &AssetPath, range: TimeRange, now: Timestamp) -> Result<MachineRecord, Problem> {
     let mut record = states_around(app, asset, range, now).await?;
     let counted = TimeRange { from: range.from, to: range.to.plus_micros(COUNT_MARGIN_US).min(now) };
-    record.parts = app.lake.parts(asset, counted).await?.iter().map(PartInterval::from).collect();
+    for (path, part) in app.production.lineage(asset, counted) {
+        record.parts.extend(app.lake.parts(&path, part).await?.iter().map(PartInterval::from));
+    }
     record.ideal_cycle_s = app.twin.ideal_cycle_s(asset);
-    Ok(record.with_plan(app.twin.calendar().plan(range)))
+    let mut record = record.with_plan(app.twin.calendar().plan(range));
+    app.production.registered(asset, range).into_record(&mut record);
+    Ok(record)
 }
 
 /// All machines of a scope in one period.
@@ -148,7 +157,7 @@ impl Histories {
         let paths = match scope {
             Scope::Machine(asset) if app.twin.knows(asset) => vec![asset.clone()],
             Scope::Machine(asset) => return Err(assets::unknown(asset)),
-            Scope::Below(prefix) => app.twin.paths_below(prefix),
+            Scope::Below(prefix) => counted_once(app, app.twin.paths_below(prefix)),
         };
         if paths.is_empty() {
             return Err(Problem::not_found(format!("no machine is known below {scope}")));
@@ -198,8 +207,36 @@ pub(super) fn passed(asked: TimeRange, now: Timestamp) -> Result<TimeRange, Prob
 pub(super) async fn states_around(app: &App, asset: &AssetPath, range: TimeRange, now: Timestamp) -> Result<MachineRecord, Problem> {
     let margin = app.twin.reckoning().margin_us();
     let around = TimeRange { from: range.from.plus_micros(-margin), to: range.to.plus_micros(margin).min(now) };
-    let states = app.lake.states(asset, around).await?.iter().map(StatePoint::from).collect();
+    let mut states: Vec<StatePoint> = Vec::new();
+    for (path, part) in app.production.lineage(asset, around) {
+        let found = app.lake.states(&path, part).await?;
+        // What stood before a new name stands under the old one.
+        let own = found.iter().filter(|change| part.from == around.from || change.event_time >= part.from);
+        states.extend(own.map(StatePoint::from));
+    }
+    if states.first().is_none_or(|first| first.at > around.from) {
+        states.splice(..0, stood_before_rename(app, asset, around.from).await?);
+    }
     Ok(MachineRecord { states, ..MachineRecord::default() })
+}
+
+/// The last state under the name that a machine had before, if it got the one of `at` before then and has said nothing since.
+async fn stood_before_rename(app: &App, asset: &AssetPath, at: Timestamp) -> Result<Option<StatePoint>, Problem> {
+    let instant = TimeRange { from: at, to: at.plus_micros(1) };
+    let Some((path, _)) = app.production.lineage(asset, instant).into_iter().next() else { return Ok(None) };
+    let Some(rename) = app.production.read(|relations| relations.before(&path).cloned()) else { return Ok(None) };
+    let until = TimeRange { from: rename.at.plus_micros(-1), to: rename.at };
+    Ok(app.lake.states(&rename.from, until).await?.last().map(StatePoint::from))
+}
+
+/// A renamed machine is one: its old name is left out where its new one is there, too.
+fn counted_once(app: &App, mut paths: Vec<AssetPath>) -> Vec<AssetPath> {
+    let gone: Vec<_> = app.production.read(|relations| {
+        let among = |rename: &&crate::production::Rename| paths.binary_search(&rename.to).is_ok();
+        relations.renames().filter(among).map(|rename| rename.from.clone()).collect()
+    });
+    paths.retain(|path| !gone.contains(path));
+    paths
 }
 
 pub(super) fn wrong(field: &str, detail: impl Into<String>) -> Problem {

@@ -13,14 +13,19 @@ mod feed;
 mod gateways;
 mod guard;
 mod health;
-mod history;
+pub(crate) mod history;
 mod keys;
 mod oee;
 mod openapi;
 mod params;
 pub mod problem;
+mod production;
+mod products;
+mod reasons;
 mod records;
+mod registered;
 mod reliability;
+mod rename;
 mod series;
 mod session;
 mod sql;
@@ -80,6 +85,17 @@ fn described(app: &App) -> (Router<App>, utoipa::openapi::OpenApi) {
         .routes(routes!(oee::states))
         .routes(routes!(oee::shifts))
         .routes(routes!(oee::calculate))
+        .routes(routes!(reasons::catalogue, reasons::set_catalogue))
+        .routes(routes!(reasons::list, reasons::assign))
+        .routes(routes!(reasons::restatements))
+        .routes(routes!(products::products, products::set_products))
+        .routes(routes!(production::runs, production::add_run))
+        .routes(routes!(production::delete_run))
+        .routes(routes!(production::changeovers, production::add_changeover))
+        .routes(routes!(production::delete_changeover))
+        .routes(routes!(production::downtimes, production::add_downtime))
+        .routes(routes!(production::delete_downtime))
+        .routes(routes!(rename::rename))
         .routes(routes!(series::of_signal))
         .routes(routes!(records::anomalies))
         .routes(routes!(records::losses))

@@ -14,6 +14,7 @@ use utoipa::{
     tags(
         (name = "live", description = "Machines and gateways as they are now"),
         (name = "kpi", description = "Key figures of ISO 22400, states, shifts"),
+        (name = "production", description = "What people say: stop reasons, products, planned downtime, renamed machines; and restated figures"),
         (name = "history", description = "What is stored"),
         (name = "session", description = "Keys and login"),
         (name = "health", description = "For monitoring"),

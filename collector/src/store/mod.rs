@@ -1,11 +1,13 @@
 //! The relations in SQLite: gateways and their certificates, enrollment tokens, API keys, described assets, and how far each stream
-//! has come.
+//! has come; what people say of production, and the figures of shifts.
 //!
 //! Stands beside the lake (which holds the facts). Invariant: a secret is stored as its SHA-256 only; a token is consumed in the same
 //! statement that checks it; migrations are embedded and run at open.
 
 mod gateways;
 mod keys;
+mod production;
+mod statements;
 mod streams;
 mod tokens;
 
@@ -21,6 +23,7 @@ use crate::config::Asset;
 
 pub use gateways::{CertificateStanding, GatewayRow, IssuedCertificate};
 pub use keys::KeyRow;
+pub use statements::{Statement, StatementFilter};
 pub use streams::LedgerChanges;
 pub use tokens::TokenRefusal;
 
@@ -90,6 +93,7 @@ impl Store {
         let migrations = vec![
             migration(1, "relations", include_str!("migrations/0001_relations.sql")),
             migration(2, "generations", include_str!("migrations/0002_generations.sql")),
+            migration(3, "production", include_str!("migrations/0003_production.sql")),
         ];
         Migrator::with_migrations(migrations).run(&self.pool).await?;
         Ok(self)

@@ -13,7 +13,7 @@ use kpi::{
 use protocol::{Anomaly, GatewayId, Quality, SignalName, StateChange, TimeRange, Timestamp, WindowSummary};
 
 use super::{
-    Reckoning,
+    Production, Reckoning,
     view::{AnomalyView, AssetView, PartsView, ShiftView, SignalView},
 };
 
@@ -44,6 +44,16 @@ pub(super) struct Asked<'a> {
     pub(super) shift: Option<&'a Shift>,
     pub(super) reckoning: &'a Reckoning,
     pub(super) calendar: &'a Calendar,
+    pub(super) production: &'a Production,
+}
+
+/// What a machine did under the name that it had before.
+#[derive(Debug, Default)]
+pub(super) struct Past {
+    ideal_cycle_s: Option<f64>,
+    states: Vec<StateChange>,
+    counts: Vec<PartInterval>,
+    newest: Option<Timestamp>,
 }
 
 #[derive(Debug, Default)]
@@ -73,6 +83,38 @@ impl Machine {
     /// A machine of which the operator has told, and nothing has been heard.
     pub(super) fn described(ideal_cycle_s: Option<f64>) -> Self {
         Self { ideal_cycle_s, version: 1, ..Self::default() }
+    }
+
+    /// What it did before `at`, and its ideal cycle.
+    pub(super) fn past(&self, at: Timestamp) -> Past {
+        Past {
+            ideal_cycle_s: self.ideal_cycle_s,
+            states: self.states.iter().filter(|s| s.event_time < at).cloned().collect(),
+            counts: self.counts.values().filter(|count| count.to <= at).copied().collect(),
+            newest: self.last_data.map(|newest| newest.min(at)),
+        }
+    }
+
+    /// Takes over what it did under another name.
+    pub(super) fn inherit(&mut self, past: Past, keep_from: Option<Timestamp>) {
+        self.ideal_cycle_s = self.ideal_cycle_s.or(past.ideal_cycle_s);
+        for state in &past.states {
+            self.state(state, keep_from);
+        }
+        for count in past.counts {
+            self.count(count);
+        }
+        self.last_data = self.last_data.max(past.newest);
+        self.reckon_anew();
+    }
+
+    /// The OEE of the shift so far is reckoned from the beginning, with what people have said since.
+    pub(super) fn reckon_anew(&mut self) {
+        self.live = None;
+    }
+
+    pub(super) fn newest_data(&self) -> Option<Timestamp> {
+        self.last_data
     }
 
     /// False if the signal is one too many.
@@ -159,8 +201,8 @@ impl Machine {
     }
 
     /// The sums of `shift` so far.
-    fn tally(&mut self, shift: &Shift, asked: &Asked<'_>) -> Tally {
-        let Asked { now, reckoning, calendar, .. } = *asked;
+    fn tally(&mut self, path: &protocol::AssetPath, shift: &Shift, asked: &Asked<'_>) -> Tally {
+        let Asked { now, reckoning, calendar, production, .. } = *asked;
         let window = TimeRange { from: shift.range.from, to: now.min(shift.range.to) };
         let known_until = self.known_until(now);
         if self.live.as_ref().is_none_or(|live| live.window() != shift.range) {
@@ -170,7 +212,8 @@ impl Machine {
                 ideal_cycle_s: self.ideal_cycle_s,
                 ..MachineRecord::default()
             };
-            let record = record.with_plan(calendar.plan(shift.range));
+            let mut record = record.with_plan(calendar.plan(shift.range));
+            production.registered(path, shift.range).into_record(&mut record);
             self.live = Some(LiveMachine::new(shift.range, record, reckoning.catalogue.clone(), reckoning.rules));
         }
         let Some(live) = &mut self.live else { return Tally::default() };
@@ -184,7 +227,7 @@ impl Machine {
     pub(super) fn view(&mut self, path: &protocol::AssetPath, online: bool, asked: &Asked<'_>) -> AssetView {
         let (now, shift) = (asked.now, asked.shift);
         let [site, area, line, machine] = path.parts().map(str::to_owned);
-        let tally = shift.map(|shift| (self.tally(shift, asked), shift.range.from));
+        let tally = shift.map(|shift| (self.tally(path, shift, asked), shift.range.from));
         // Nothing heard in the shift is not the same as nothing made.
         let heard = |from: Timestamp| self.last_data.is_some_and(|at| at > from);
         let parts = tally.as_ref().filter(|(tally, from)| tally.parts().produced > 0 || heard(*from)).map(|(tally, _)| tally.parts());

@@ -32,7 +32,10 @@ use self::{
     gateway::Gateway,
     machine::{Asked, Machine},
 };
-use crate::config::Config;
+use crate::{
+    config::Config,
+    production::{Production, Rename},
+};
 
 /// Machines that are kept; more are in the lake only, and counted.
 const MAX_MACHINES: usize = 10_000;
@@ -64,6 +67,7 @@ impl Reckoning {
 pub struct Twin {
     calendar: Arc<Calendar>,
     tallies: Tallies,
+    production: Production,
     inner: Mutex<Inner>,
 }
 
@@ -102,8 +106,20 @@ impl Twin {
         Self {
             calendar: Arc::new(config.calendar.clone()),
             tallies: Tallies::default(),
+            production: Production::default(),
             inner: Mutex::new(Inner { machines, reckoning, version: 1, ..Inner::default() }),
         }
+    }
+
+    /// With what people say of production; its catalogue is the one that counts.
+    #[must_use]
+    pub fn with_production(mut self, production: Production) -> Self {
+        self.production = production;
+        self.set_catalogue(self.production.catalogue());
+        for rename in self.production.read(|relations| relations.renames().cloned().collect::<Vec<_>>()) {
+            self.renamed(&rename);
+        }
+        self
     }
 
     pub fn calendar(&self) -> &Calendar {
@@ -122,12 +138,63 @@ impl Twin {
 
     /// Takes in fresh records of one batch, in order, that a query can see already. What the lake or the ledger refused as a duplicate must not come here.
     pub fn apply(&self, gateway: &GatewayId, received_at: Timestamp, records: &[StampedRecord]) {
+        let renamed = self.production.has_renames();
         let mut inner = self.inner.lock();
-        self.tallies.rows(records, inner.reckoning.margin_us());
+        let margin_us = inner.reckoning.margin_us();
+        self.tallies.rows(records, margin_us);
         inner.roll_shift(&self.calendar, received_at);
         for stamped in records {
             inner.apply(gateway, &stamped.record);
+            if renamed {
+                for heir in self.production.heirs(&stamped.record) {
+                    inner.inherit(&heir, &stamped.record);
+                    self.tallies.record(&heir, &stamped.record, margin_us);
+                }
+            }
         }
+        drop(inner);
+        self.production.saw(records, &self.calendar, margin_us, received_at);
+    }
+
+    /// Another catalogue counts from now on.
+    pub fn set_catalogue(&self, catalogue: Arc<Catalogue>) {
+        self.inner.lock().reckoning.catalogue = catalogue;
+        self.reckon_anew(|_| true);
+    }
+
+    /// Something that is not data changed what these machines did: the running shift is reckoned anew, and what was reckoned of other times is forgotten.
+    pub fn reckon_anew(&self, of: impl Fn(&AssetPath) -> bool) {
+        self.tallies.forget(&of);
+        let mut guard = self.inner.lock();
+        let inner = &mut *guard;
+        inner.version += 1;
+        for (_, machine) in inner.machines.iter_mut().filter(|(path, _)| of(path)) {
+            machine.reckon_anew();
+            machine.version = inner.version;
+        }
+    }
+
+    /// A machine has another name from some time on: what it did before is what the other did.
+    pub fn renamed(&self, rename: &Rename) {
+        let mut guard = self.inner.lock();
+        let keep_from = guard.keep_from();
+        let inner = &mut *guard;
+        let past = inner.machines.get(&rename.from).map(|machine| machine.past(rename.at)).unwrap_or_default();
+        if !inner.machines.contains_key(&rename.to) && inner.machines.len() >= MAX_MACHINES {
+            metrics::counter!("millrace_collector_twin_dropped_total", "reason" => "machines").increment(1);
+            return;
+        }
+        inner.version += 1;
+        let machine = inner.machines.entry(rename.to.clone()).or_default();
+        machine.version = inner.version;
+        machine.inherit(past, keep_from);
+        drop(guard);
+        self.tallies.forget(|path| *path == rename.to || *path == rename.from);
+    }
+
+    /// The newest data of each machine of which there are any.
+    pub fn newest_data(&self) -> Vec<(AssetPath, Timestamp)> {
+        self.inner.lock().machines.iter().filter_map(|(path, m)| Some((path.clone(), m.newest_data()?))).collect()
     }
 
     /// Takes in how a gateway is.
@@ -145,7 +212,7 @@ impl Twin {
         let mut inner = self.inner.lock();
         inner.roll_shift(&self.calendar, moment.now);
         let Inner { machines, gateways, running, reckoning, .. } = &mut *inner;
-        let asked = Asked { now: moment.now, shift: running.as_deref(), reckoning, calendar: &self.calendar };
+        let asked = Asked { now: moment.now, shift: running.as_deref(), reckoning, calendar: &self.calendar, production: &self.production };
         let from = after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
         let page = machines.range_mut::<AssetPath, _>((from, std::ops::Bound::Unbounded)).take(limit);
         page.map(|(path, m)| {
@@ -159,7 +226,7 @@ impl Twin {
         let mut inner = self.inner.lock();
         inner.roll_shift(&self.calendar, moment.now);
         let Inner { machines, gateways, running, reckoning, .. } = &mut *inner;
-        let asked = Asked { now: moment.now, shift: running.as_deref(), reckoning, calendar: &self.calendar };
+        let asked = Asked { now: moment.now, shift: running.as_deref(), reckoning, calendar: &self.calendar, production: &self.production };
         let machine = machines.get_mut(path)?;
         let online = online(gateways, machine, moment);
         Some(machine.view(path, online, &asked))
@@ -203,7 +270,7 @@ impl Twin {
             }
         }
         let Inner { machines, gateways, running, reckoning, version: newest, .. } = inner;
-        let asked = Asked { now: moment.now, shift: running.as_deref(), reckoning, calendar: &self.calendar };
+        let asked = Asked { now: moment.now, shift: running.as_deref(), reckoning, calendar: &self.calendar, production: &self.production };
         let changed = machines.iter_mut().filter(|(_, m)| m.version > version);
         let views = changed.map(|(path, m)| {
             let online = online(gateways, m, moment);
@@ -257,6 +324,19 @@ impl Inner {
             Record::State(s) => machine.state(s, keep_from),
             Record::Parts(p) => machine.count(PartInterval::from(p)),
             Record::Loss(_) => {}
+        }
+    }
+
+    /// A record of an old name of `heir`.
+    fn inherit(&mut self, heir: &AssetPath, record: &Record) {
+        let keep_from = self.keep_from();
+        let Some(machine) = self.machines.get_mut(heir) else { return };
+        self.version += 1;
+        machine.version = self.version;
+        match record {
+            Record::State(s) => machine.state(s, keep_from),
+            Record::Parts(p) => machine.count(PartInterval::from(p)),
+            Record::Window(_) | Record::Anomaly(_) | Record::Loss(_) => {}
         }
     }
 

@@ -86,10 +86,19 @@ impl Tallies {
     pub fn rows(&self, rows: &[StampedRecord], margin_us: i64) {
         for row in rows {
             match &row.record {
-                Record::State(state) => self.touch(&state.asset, state.event_time, margin_us),
-                Record::Parts(parts) => self.touch(&parts.asset, parts.from.min(parts.to), margin_us),
+                Record::State(state) => self.record(&state.asset, &row.record, margin_us),
+                Record::Parts(parts) => self.record(&parts.asset, &row.record, margin_us),
                 Record::Window(_) | Record::Anomaly(_) | Record::Loss(_) => {}
             }
+        }
+    }
+
+    /// A fresh row, as one of `asset`.
+    pub fn record(&self, asset: &AssetPath, record: &Record, margin_us: i64) {
+        match record {
+            Record::State(state) => self.touch(asset, state.event_time, margin_us),
+            Record::Parts(parts) => self.touch(asset, parts.from.min(parts.to), margin_us),
+            Record::Window(_) | Record::Anomaly(_) | Record::Loss(_) => {}
         }
     }
 
@@ -105,11 +114,12 @@ impl Tallies {
         *count -= gone.len();
     }
 
-    /// The rules or the relations have changed: nothing holds any more.
-    pub fn clear(&self) {
+    /// The rules or the relations of these machines have changed: nothing of them holds any more.
+    pub fn forget(&self, of: impl Fn(&AssetPath) -> bool) {
         let mut inner = self.inner.lock();
-        inner.count = 0;
-        for kept in inner.machines.values_mut() {
+        let Inner { machines, count, .. } = &mut *inner;
+        for (_, kept) in machines.iter_mut().filter(|(path, _)| of(path)) {
+            *count -= kept.tallies.len();
             kept.tallies.clear();
             for (_, touched) in &mut kept.readings {
                 *touched = Timestamp(i64::MIN / 2);
@@ -178,7 +188,7 @@ mod tests {
         assert!(tallies.get(&press(), range(0, 100)).is_some());
         assert!(tallies.get(&press(), range(100, 200)).is_none());
         let (other, ranges) = (tallies.reading(&press()), [range(0, 100)]);
-        tallies.clear();
+        tallies.forget(|_| true);
         keep(&tallies, &other, &ranges, 1_000);
         assert!(tallies.get(&press(), ranges[0]).is_none(), "read by the rules of before");
     }

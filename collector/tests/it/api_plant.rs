@@ -15,6 +15,7 @@ use collector::{
     config::Config,
     health::Health,
     live::Live,
+    production::Production,
     store::Store,
     tally::Tally,
     twin::Twin,
@@ -97,10 +98,12 @@ impl Plant {
             keys.push(key);
         }
         let [viewer, operator, admin] = <[String; 3]>::try_from(keys).unwrap();
+        let production = Production::new(store.production().await.unwrap());
         let app = App {
             lake: Arc::new(Lake::open(LakeOptions::new(dir.path().join("lake"))).await.unwrap()),
             store,
-            twin: Arc::new(Twin::new(&config)),
+            twin: Arc::new(Twin::new(&config).with_production(production.clone())),
+            production,
             config,
             live,
             tally: Tally::default(),

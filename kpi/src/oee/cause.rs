@@ -173,6 +173,8 @@ pub enum Flag {
     Truncated,
     /// Explicit numbers came without `all_time_s`: TEEP is not known.
     AllTimeUnknown,
+    /// The machine had another path for some of the period: the data of both are one machine's.
+    Renamed,
 }
 
 /// A set of [`Flag`]s.
@@ -180,7 +182,7 @@ pub enum Flag {
 pub struct Flags(u32);
 
 impl Flags {
-    const ALL: [Flag; 20] = [
+    const ALL: [Flag; 21] = [
         Flag::NothingPlanned,
         Flag::NoData,
         Flag::PartlyNoData,
@@ -201,6 +203,7 @@ impl Flags {
         Flag::FutureData,
         Flag::Truncated,
         Flag::AllTimeUnknown,
+        Flag::Renamed,
     ];
 
     pub fn set(&mut self, flag: Flag) {

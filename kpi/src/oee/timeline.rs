@@ -9,7 +9,8 @@
 //! 4. within a stop reason that a person registered (the latest registration of all): the cause of the reason's category, also over production,
 //!    which is flagged;
 //! 5. within a changeover, and neither producing nor in a planned stop: **set-up**;
-//! 6. the machine's own reason, if it is in the catalogue and the machine does not produce: the cause of its category;
+//! 6. the machine's own reason, if it is in the catalogue and the machine does not produce: the cause of its category (but a breakdown that is short
+//!    by rule 7 is a minor stop: how long it stood says more than what the machine calls it);
 //! 7. the machine's own state; an unplanned stop or idle time that is shorter, from its beginning to its end, than
 //!    [`super::Rules::minor_stop_below_s`], is a **minor stop**. The whole stretch decides, also what lies outside the window: so the cause of an
 //!    instant is the same whatever window it is asked in.
@@ -173,7 +174,8 @@ impl Prepared {
         if let Some((entry, origin)) = changing.filter(|_| !produces && run.state != MachineState::PlannedStop) {
             return Why { cause: Cause::Setup, rule: Rule::Changeover, label: None, entry: Some(entry), origin, ..why };
         }
-        if let Some(cause) = label.and_then(|label| self.labels.cause(label)) {
+        let of_reason = label.and_then(|label| self.labels.cause(label));
+        if let Some(cause) = of_reason.filter(|cause| *cause != Cause::UnplannedStop || own.1 != Rule::ShortStop) {
             return Why { cause, rule: Rule::MachineReason, ..why };
         }
         why
