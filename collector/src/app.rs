@@ -40,6 +40,7 @@ use crate::{
     intake::Intake,
     journal::{self, Request},
     live::Live,
+    local::Local,
     lock, metrics,
     pipeline::{self, Committer, Progress},
     pki,
@@ -84,6 +85,8 @@ pub struct App {
     pub health: Health,
     /// Renders the metrics as text.
     pub metrics: PrometheusHandle,
+    /// The way in for what comes by the API.
+    pub local: Local,
     /// When this process could hear gateways: they have a time of grace from here before they count as offline.
     pub started_at: Timestamp,
 }
@@ -173,7 +176,8 @@ impl Collector {
 
         let background = CancellationToken::new();
         let served = Served { authority: Arc::clone(&authority), uplink: uplink_tls.clone(), api: api_tls.clone() };
-        let tasks = upkeep::spawn(&app, served, &queue, &background);
+        let mut tasks = upkeep::spawn(&app, served, &queue, &background);
+        tasks.push(app.local.start(app.clone(), queue.clone(), background.clone()));
         let handles = [Handle::new(), Handle::new()];
         let ingest = Ingest::new(app.clone(), queue.clone());
         let enroll = Enroll { authority, store: app.store.clone() };
@@ -247,6 +251,7 @@ async fn open(config: Arc<Config>) -> Result<(App, Arc<Spool>, Intake, Progress)
         auditor: Auditor::default(),
         alarms: Arc::default(),
         health: Health::default(),
+        local: Local::default(),
         metrics: metrics::install(),
         started_at: clock::now(),
         config,

@@ -26,6 +26,7 @@ use crate::{
     health::Part,
     intake::Incoming,
     journal::{Refusal, Request, Waiting},
+    local,
     metrics::{self, Outcome},
     pacing::Overload,
     problem::Problem,
@@ -173,6 +174,10 @@ impl Ingest {
     /// Who sends, if it may.
     async fn admit(&self, peer: &Peer) -> Result<GatewayId, Rejection> {
         let (gateway, serial) = peer.identity().ok_or(Rejection::NoCertificate)?;
+        if local::is_local(gateway) {
+            // Its streams are this process's own.
+            return Err(Rejection::BadCertificate { gateway: gateway.clone(), standing: CertificateStanding::Unknown });
+        }
         match self.app.store.certificate_standing(serial, gateway).await? {
             CertificateStanding::Good => Ok(gateway.clone()),
             standing => Err(Rejection::BadCertificate { gateway: gateway.clone(), standing }),

@@ -106,7 +106,7 @@ impl Row<'_> {
         self.optional_time(name)?.ok_or_else(|| unreadable(name))
     }
 
-    fn flag(&self, name: &'static str) -> Result<bool, LakeError> {
+    pub(crate) fn flag(&self, name: &'static str) -> Result<bool, LakeError> {
         let values = self.batch.column(name)?.as_boolean_opt().ok_or_else(|| unreadable(name))?;
         Ok(values.is_valid(self.row) && values.value(self.row))
     }
@@ -119,7 +119,7 @@ impl Row<'_> {
         self.named("asset", |text| AssetPath::new(text).ok())
     }
 
-    fn signal(&self) -> Result<SignalName, LakeError> {
+    pub(crate) fn signal(&self) -> Result<SignalName, LakeError> {
         self.named("signal", |text| SignalName::new(text).ok())
     }
 

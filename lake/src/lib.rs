@@ -44,7 +44,7 @@ pub use error::LakeError;
 pub use latest::{GatewayTotals, Latest, LossTotal};
 pub use options::{LakeOptions, Probe, SqlLimits, Step};
 pub use query::{Column, ColumnKind, QueryResult};
-pub use reads::{AnomalyFilter, LossFilter, SeriesPoint, Sourced};
+pub use reads::{AnomalyFilter, LossFilter, SeriesPoint, SignalWindows, Sourced, WindowPoint};
 pub use rows::StoredRow;
 
 use hot::Intake;
@@ -202,6 +202,40 @@ impl Lake {
     ) -> Result<Vec<SeriesPoint>, LakeError> {
         let (inner, asset, signal) = (Arc::clone(&self.inner), asset.clone(), signal.clone());
         self.threads.ask(async move { inner.series(&asset, &signal, range, step).await }).await
+    }
+
+    /// Window summaries of one signal that touch `range`, at most `most` of them.
+    ///
+    /// # Errors
+    /// [`LakeError::TooManyRows`] if there are more, else [`LakeError`].
+    pub async fn windows(&self, asset: &AssetPath, signal: &SignalName, range: TimeRange, most: usize) -> Result<SignalWindows, LakeError> {
+        let (inner, asset, signal) = (Arc::clone(&self.inner), asset.clone(), signal.clone());
+        self.threads.ask(async move { inner.windows(&asset, &signal, range, most).await }).await
+    }
+
+    /// The signals of a machine whose windows begin in `range`, each with its unit; with several units it is there several times.
+    ///
+    /// # Errors
+    /// [`LakeError`].
+    pub async fn units(&self, asset: &AssetPath, range: TimeRange) -> Result<Vec<(SignalName, String)>, LakeError> {
+        let (inner, asset) = (Arc::clone(&self.inner), asset.clone());
+        self.threads.ask(async move { inner.units(&asset, range).await }).await
+    }
+
+    /// Of every signal of a machine the last window (no correction) of each step of `(range.from, range.to]`, by its end. One step as long as the
+    /// range gives what was known at its end.
+    ///
+    /// # Errors
+    /// [`LakeError::InvalidRange`] for a zero step or an empty range, [`LakeError::TooManyRows`] if there are more than `most`, else [`LakeError`].
+    pub async fn last_windows(
+        &self,
+        asset: &AssetPath,
+        range: TimeRange,
+        step: std::time::Duration,
+        most: usize,
+    ) -> Result<Vec<Sourced<protocol::WindowSummary>>, LakeError> {
+        let (inner, asset) = (Arc::clone(&self.inner), asset.clone());
+        self.threads.ask(async move { inner.last_windows(&asset, range, step, most).await }).await
     }
 
     /// The last of everything, from which the live twin is rebuilt at start.

@@ -7,11 +7,11 @@ use deltalake::{
     datafusion::{
         common::ScalarValue,
         functions_aggregate::expr_fn::{max, min, sum},
-        logical_expr::{SortExpr, cast},
+        logical_expr::{JoinType, SortExpr, cast},
         prelude::{DataFrame, Expr, SessionContext, col, lit},
     },
 };
-use protocol::{Anomaly, AssetPath, GatewayId, Loss, PartCount, SignalName, StateChange, TimeRange, Timestamp};
+use protocol::{Anomaly, AssetPath, GatewayId, Loss, PartCount, SignalName, StateChange, TimeRange, Timestamp, WindowSummary};
 
 use crate::{Inner, decode, error::LakeError, schema::Table};
 
@@ -58,6 +58,34 @@ pub struct SeriesPoint {
     pub mean: f64,
 }
 
+/// What of a window summary a meter or a chart is made of.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct WindowPoint {
+    pub start: Timestamp,
+    pub end: Timestamp,
+    pub count: u64,
+    pub min: f64,
+    pub max: f64,
+    pub mean: f64,
+    /// Population standard deviation.
+    pub stddev: f64,
+    pub last: f64,
+    pub correction: bool,
+    /// Its place in [`SignalWindows::units`].
+    pub unit: usize,
+}
+
+/// Window summaries of one signal, without those of bad quality.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct SignalWindows {
+    /// UCUM codes; more than one if the signal was configured anew.
+    pub units: Vec<String>,
+    /// By their end; of one window in the order in which they came.
+    pub points: Vec<WindowPoint>,
+    /// Windows of bad quality that were left out.
+    pub bad: u64,
+}
+
 impl Inner {
     pub(crate) fn read_session(&self) -> Result<SessionContext, LakeError> {
         Ok(self.sessions.for_reads(&self.views())?)
@@ -72,7 +100,7 @@ impl Inner {
         let within =
             of_asset.filter(from(range.from, "event_time").and(col("event_time").lt(time(range.to))))?.sort(oldest_first("event_time"))?;
         let mut states = decode::all(&before.collect().await?, |row| row.state())?;
-        states.extend(decode::all(&capped(within).await?, |row| row.state())?);
+        states.extend(decode::all(&capped(within, MAX_ROWS).await?, |row| row.state())?);
         Ok(states)
     }
 
@@ -80,7 +108,7 @@ impl Inner {
     pub(crate) async fn parts(&self, asset: &AssetPath, range: TimeRange) -> Result<Vec<PartCount>, LakeError> {
         let within = col("to_time").gt(time(range.from)).and(col("to_time").lt_eq(time(range.to)));
         let parts = table(&self.read_session()?, Table::PartCounts).await?.filter(col("asset").eq(lit(asset.as_str())).and(within))?;
-        decode::all(&capped(parts.sort(oldest_first("to_time"))?).await?, |row| row.parts())
+        decode::all(&capped(parts.sort(oldest_first("to_time"))?, MAX_ROWS).await?, |row| row.parts())
     }
 
     pub(crate) async fn anomalies(&self, filter: &AnomalyFilter) -> Result<Vec<Sourced<Anomaly>>, LakeError> {
@@ -105,6 +133,90 @@ impl Inner {
         }
         let found = table(&self.read_session()?, Table::Losses).await?.filter(wanted)?.sort(newest_first("to_time"))?;
         decode::all(&found.limit(0, Some(filter.limit.min(MAX_ROWS)))?.collect().await?, |row| row.sourced(decode::Row::loss))
+    }
+
+    pub(crate) async fn windows(
+        &self,
+        asset: &AssetPath,
+        signal: &SignalName,
+        range: TimeRange,
+        most: usize,
+    ) -> Result<SignalWindows, LakeError> {
+        let wanted = (col("asset").eq(lit(asset.as_str())))
+            .and(col("signal").eq(lit(signal.as_str())))
+            .and(col("window_end").gt(time(range.from)))
+            .and(col("window_start").lt(time(range.to)));
+        let columns = ["unit", "window_start", "window_end", "count", "min", "max", "mean", "stddev", "last", "quality", "correction"];
+        let found = table(&self.read_session()?, Table::WindowSummaries).await?.filter(wanted)?.sort(oldest_first("window_end"))?;
+        let rows = capped(found.select_columns(&columns)?, most).await?;
+        let windows = std::cell::RefCell::new(SignalWindows::default());
+        decode::all(&rows, |row| {
+            let mut windows = windows.borrow_mut();
+            if row.text("quality")? == protocol::Quality::Bad.as_str() {
+                windows.bad += 1;
+                return Ok(());
+            }
+            let text = row.text("unit")?;
+            let unit = windows.units.iter().position(|known| known == text).unwrap_or_else(|| {
+                windows.units.push(text.to_owned());
+                windows.units.len() - 1
+            });
+            windows.points.push(WindowPoint {
+                start: row.time("window_start")?,
+                end: row.time("window_end")?,
+                count: row.count("count")?,
+                min: row.float("min")?,
+                max: row.float("max")?,
+                mean: row.float("mean")?,
+                stddev: row.float("stddev")?,
+                last: row.float("last")?,
+                correction: row.flag("correction")?,
+                unit,
+            });
+            Ok(())
+        })?;
+        Ok(windows.into_inner())
+    }
+
+    pub(crate) async fn units(&self, asset: &AssetPath, range: TimeRange) -> Result<Vec<(SignalName, String)>, LakeError> {
+        let wanted =
+            (col("asset").eq(lit(asset.as_str()))).and(from(range.from, "window_start")).and(col("window_start").lt(time(range.to)));
+        let found = table(&self.read_session()?, Table::WindowSummaries).await?.filter(wanted)?.select_columns(&["signal", "unit"])?;
+        let found = found.distinct()?.sort(vec![col("signal").sort(true, true), col("unit").sort(true, true)])?;
+        decode::all(&capped(found, MAX_ROWS).await?, |row| Ok((row.signal()?, row.text("unit")?.to_owned())))
+    }
+
+    pub(crate) async fn last_windows(
+        &self,
+        asset: &AssetPath,
+        range: TimeRange,
+        step: Duration,
+        most: usize,
+    ) -> Result<Vec<Sourced<WindowSummary>>, LakeError> {
+        let step = i64::try_from(step.as_micros()).ok().filter(|step| *step > 0);
+        let step = step.ok_or(LakeError::InvalidRange { reason: "the step is zero or too long" })?;
+        if range.from >= range.to {
+            return Err(LakeError::InvalidRange { reason: "the period ends before it begins" });
+        }
+        let session = self.read_session()?;
+        let wanted = (col("asset").eq(lit(asset.as_str())))
+            .and(col("window_end").gt(time(range.from)))
+            .and(col("window_end").lt_eq(time(range.to)))
+            .and(col("correction").eq(lit(false)));
+        let of_asset = table(&session, Table::WindowSummaries).await?.filter(wanted)?;
+        let bucket = (cast(col("window_end"), DataType::Int64) - lit(range.from.as_micros() + 1)) / lit(step);
+        let last = of_asset
+            .clone()
+            .aggregate(vec![col("signal").alias("s"), bucket.alias("bucket")], vec![max(col("window_end")).alias("at")])?
+            .select_columns(&["s", "at"])?;
+        let joined = of_asset.join(last, JoinType::Inner, &["signal", "window_end"], &["s", "at"], None)?;
+        let mut order = oldest_first("window_end");
+        order.insert(1, col("signal").sort(true, true));
+        let rows = decode::all(&capped(joined.sort(order)?, most).await?, |row| row.sourced(decode::Row::window))?;
+        // Of several rows of one window the last that came counts.
+        let same =
+            |a: &Sourced<WindowSummary>, b: &Sourced<WindowSummary>| (&a.record.signal, a.record.end) == (&b.record.signal, b.record.end);
+        Ok(rows.chunk_by(same).filter_map(|rows| rows.last().cloned()).collect())
     }
 
     pub(crate) async fn series(
@@ -159,10 +271,10 @@ pub(crate) async fn table(session: &SessionContext, table: Table) -> Result<Data
 }
 
 /// All rows, or an error if they are too many to hold.
-async fn capped(rows: DataFrame) -> Result<Vec<RecordBatch>, LakeError> {
-    let batches = rows.limit(0, Some(MAX_ROWS + 1))?.collect().await?;
-    match batches.iter().map(RecordBatch::num_rows).sum::<usize>() > MAX_ROWS {
-        true => Err(LakeError::TooManyRows { max: MAX_ROWS }),
+async fn capped(rows: DataFrame, most: usize) -> Result<Vec<RecordBatch>, LakeError> {
+    let batches = rows.limit(0, Some(most + 1))?.collect().await?;
+    match batches.iter().map(RecordBatch::num_rows).sum::<usize>() > most {
+        true => Err(LakeError::TooManyRows { max: most }),
         false => Ok(batches),
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::{gateways, moment};
+use super::{condition, gateways, moment};
 use crate::{app::App, live::LiveEvent};
 
 /// Runs until `cancel`.
@@ -23,9 +23,10 @@ pub async fn run(app: App, cancel: CancellationToken) {
         if app.live.subscribers() == 0 {
             continue;
         }
-        let (next, changed) = app.twin.changes(version, moment(&app));
+        let (next, mut changed) = app.twin.changes(version, moment(&app));
         version = next;
         if !changed.is_empty() {
+            condition::complete(&app, &mut changed);
             app.live.publish(LiveEvent::Assets(changed));
         }
         even = !even;

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     app::App,
+    local,
     store::{GatewayRow, StoreError},
     tally::GatewayTally,
     twin::{AlarmView, AuditView, GatewayState, GatewayView, GenerationView, Moment, Presence, SourceView},
@@ -76,7 +77,7 @@ fn view(id: &GatewayId, row: Option<&GatewayRow>, state: GatewayState, known: Kn
     let status = state.status.as_ref();
     GatewayView {
         gateway: id.to_string(),
-        online: Presence { last_seen, excused_until: state.excused_until }.is_online(moment.started_at, moment.now),
+        online: local::is_local(id) || Presence { last_seen, excused_until: state.excused_until }.is_online(moment.started_at, moment.now),
         last_seen: last_seen.map(Into::into),
         enrolled_at: row.map(|r| r.enrolled_at.into()),
         revoked_at: row.and_then(|r| r.revoked_at).map(Into::into),

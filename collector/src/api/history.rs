@@ -154,14 +154,7 @@ pub(super) struct Histories {
 
 impl Histories {
     pub(super) async fn read(app: &App, scope: &Scope, asked: Asked, now: Timestamp) -> Result<Self, Problem> {
-        let paths = match scope {
-            Scope::Machine(asset) if app.twin.knows(asset) => vec![asset.clone()],
-            Scope::Machine(asset) => return Err(assets::unknown(asset)),
-            Scope::Below(prefix) => counted_once(app, app.twin.paths_below(prefix)),
-        };
-        if paths.is_empty() {
-            return Err(Problem::not_found(format!("no machine is known below {scope}")));
-        }
+        let paths = machines_of(app, scope)?;
         let days = asked.range.to.micros_since(asked.range.from) / DAY_US + 1;
         if days.saturating_mul(i64::try_from(paths.len()).unwrap_or(i64::MAX)) > MAX_MACHINE_DAYS {
             return Err(wrong(
@@ -193,6 +186,19 @@ impl Histories {
     pub(super) fn oee(&self, tally: &Tally) -> Oee {
         tally.oee(&self.reckoning.rules, self.ideal_cycle_s())
     }
+}
+
+/// The machines of a scope, in order of their paths.
+pub(super) fn machines_of(app: &App, scope: &Scope) -> Result<Vec<AssetPath>, Problem> {
+    let paths = match scope {
+        Scope::Machine(asset) if app.twin.knows(asset) => vec![asset.clone()],
+        Scope::Machine(asset) => return Err(assets::unknown(asset)),
+        Scope::Below(prefix) => counted_once(app, app.twin.paths_below(prefix)),
+    };
+    if paths.is_empty() {
+        return Err(Problem::not_found(format!("no machine is known below {scope}")));
+    }
+    Ok(paths)
 }
 
 /// What of a period has passed.

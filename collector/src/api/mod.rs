@@ -8,12 +8,16 @@
 pub mod access;
 mod assets;
 mod body;
+mod condition;
 mod cursor;
+mod device;
+mod energy;
 mod feed;
 mod gateways;
 mod guard;
 mod health;
 pub(crate) mod history;
+mod iot;
 mod keys;
 mod oee;
 mod openapi;
@@ -21,6 +25,7 @@ mod params;
 pub mod problem;
 mod production;
 mod products;
+mod quality;
 mod reasons;
 mod records;
 mod registered;
@@ -28,7 +33,9 @@ mod reliability;
 mod rename;
 mod series;
 mod session;
+mod simulate;
 mod sql;
+mod twin;
 mod ws;
 
 use axum::{
@@ -37,6 +44,7 @@ use axum::{
     http::{Method, StatusCode},
     middleware::{from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
+    routing::{get, post},
 };
 use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer};
 use utoipa::OpenApi;
@@ -77,7 +85,19 @@ fn described(app: &App) -> (Router<App>, utoipa::openapi::OpenApi) {
         .routes(routes!(session::session))
         .routes(routes!(keys::list))
         .routes(routes!(assets::list))
-        .routes(routes!(assets::twin))
+        .routes(routes!(twin::of_machine))
+        .routes(routes!(twin::history))
+        .routes(routes!(simulate::shift))
+        // A path of a machine needs no escapes where nothing follows it but these.
+        .route("/api/v1/industry40/twin/{device_id}/{area}/{line}/{machine}", get(twin::of_machine))
+        .route("/api/v1/industry40/twin/{device_id}/{area}/{line}/{machine}/history", get(twin::history))
+        .route("/api/v1/industry40/twin/{device_id}/{area}/{line}/{machine}/simulate", post(simulate::shift))
+        .routes(routes!(iot::ingest))
+        .routes(routes!(energy::of_scope))
+        .routes(routes!(energy::tariff, energy::set_tariff))
+        .routes(routes!(quality::chart, quality::chart_of))
+        .routes(routes!(quality::capability, quality::capability_of))
+        .routes(routes!(quality::yields, quality::yields_of))
         .routes(routes!(gateways::list))
         .routes(routes!(oee::of_scope))
         .routes(routes!(oee::would_be))

@@ -8,7 +8,7 @@ use super::{CommandError, GatewayCommand, KeyCommand, say};
 use crate::{
     auth, clock,
     config::Config,
-    enroll,
+    enroll, local,
     pki::Pki,
     store::{Store, StoreError},
 };
@@ -16,6 +16,9 @@ use crate::{
 const MAX_KEY_NAME: usize = 64;
 
 pub(super) async fn create_token(config: &Config, gateway: &GatewayId, ttl: Duration) -> Result<(), CommandError> {
+    if local::is_local(gateway) {
+        return Err(CommandError::Usage(format!("{gateway:?} is the name of what comes by the API: choose another")));
+    }
     let pki = Pki::open(&config.in_data_dir("pki"))?;
     let store = open(config).await?;
     let token = enroll::create_token(&store, &pki, &config.uplink.advertise, gateway, ttl).await?;

@@ -12,7 +12,7 @@ use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use jiff::tz::TimeZone;
 use kpi::{calendar::Calendar, oee::Rules};
-use protocol::AssetPath;
+use protocol::{AssetPath, SignalName};
 
 pub(crate) use read::parse_duration;
 pub use resolve::EXAMPLE;
@@ -40,6 +40,7 @@ pub struct Config {
     pub oee: Rules,
     /// Machines that the operator has described. Others appear when their data comes.
     pub assets: Vec<Asset>,
+    pub ingest: IngestConfig,
 }
 
 /// Where people and programs ask.
@@ -116,6 +117,17 @@ pub struct Asset {
     pub path: AssetPath,
     /// Time for one part at the best speed; `None`: performance is unknown.
     pub ideal_cycle_time: Option<Duration>,
+    /// The signal of its electricity meter; `None`: its signal with a unit of power, or else of energy.
+    pub power_signal: Option<SignalName>,
+    /// UCUM code of that signal where its data tell none.
+    pub power_unit: Option<String>,
+}
+
+/// Readings that programs post to the API.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct IngestConfig {
+    /// `plant1/area/line1/{device_id}`: which machine a device is whose id is no asset path. `None`: such devices are refused.
+    pub asset_template: Option<String>,
 }
 
 impl Config {

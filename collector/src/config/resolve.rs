@@ -8,11 +8,11 @@ use std::{
 
 use jiff::tz::TimeZone;
 use kpi::oee::{MinorStopsReduce, PartsOutsidePlan, QualityWeight, Rules};
-use protocol::AssetPath;
+use protocol::{AssetPath, SignalName};
 use toml::de::DeTable;
 
 use super::{
-    ApiConfig, Asset, Config, JournalConfig, LakeConfig, Problem, SqlConfig, TlsFiles, UplinkConfig, calendar,
+    ApiConfig, Asset, Config, IngestConfig, JournalConfig, LakeConfig, Problem, SqlConfig, TlsFiles, UplinkConfig, calendar,
     read::{Gather, Section},
 };
 
@@ -64,6 +64,7 @@ fn read(gather: &Gather<'_>, path: &Path, document: &DeTable<'_>) -> Option<Conf
         calendar: calendar::read(&root, timezone),
         oee: oee(&root),
         assets: assets(&root),
+        ingest: ingest(&root),
     };
     root.finish();
     data_dir.map(|_| config)
@@ -239,16 +240,34 @@ fn assets(root: &Section<'_, '_>) -> Vec<Asset> {
     for section in root.sections("asset") {
         let path = section.parsed("path", PATH, AssetPath::new);
         let ideal_cycle_time = section.optional_duration("ideal_cycle_time", Duration::from_micros(1)..=Duration::from_secs(86_400));
+        let power_signal = section.parsed("power_signal", "write the name of a signal, \"active_power\"", SignalName::new);
+        let power_unit = section.parsed("power_unit", "write a UCUM code of power or energy, \"kW\" or \"kW.h\"", |text| {
+            if crate::metering::MeterUnit::of(text).is_some() { Ok(text.to_owned()) } else { Err("is no unit of power or energy") }
+        });
         match path {
             None => section.report("path", "is needed", PATH),
             Some(path) if assets.iter().any(|asset| asset.path == path) => {
                 section.report("path", format_args!("{path:?} is described twice"), "describe each machine once");
             }
-            Some(path) => assets.push(Asset { path, ideal_cycle_time }),
+            Some(path) => assets.push(Asset { path, ideal_cycle_time, power_signal, power_unit }),
         }
         section.finish();
     }
     assets
+}
+
+fn ingest(root: &Section<'_, '_>) -> IngestConfig {
+    const TEMPLATE: &str = "write an asset path that holds {device_id}, \"plant1/press-shop/line1/{device_id}\"";
+    let section = root.section("ingest");
+    let asset_template = section.parsed("asset_template", TEMPLATE, |text| {
+        let example = text.replace("{device_type}", "x").replace("{device_id}", "x");
+        if !text.contains("{device_id}") {
+            return Err("does not hold {device_id}: every device would be one machine".to_owned());
+        }
+        AssetPath::new(&example).map(|_| text.to_owned()).map_err(|error| error.to_string())
+    });
+    section.finish();
+    IngestConfig { asset_template }
 }
 
 fn size(number: u64) -> usize {

@@ -9,6 +9,7 @@ mod keys;
 mod production;
 mod statements;
 mod streams;
+mod tariff;
 mod tokens;
 
 use std::path::{Path, PathBuf};
@@ -94,6 +95,7 @@ impl Store {
             migration(1, "relations", include_str!("migrations/0001_relations.sql")),
             migration(2, "generations", include_str!("migrations/0002_generations.sql")),
             migration(3, "production", include_str!("migrations/0003_production.sql")),
+            migration(5, "energy", include_str!("migrations/0005_energy.sql")),
         ];
         Migrator::with_migrations(migrations).run(&self.pool).await?;
         Ok(self)

@@ -254,6 +254,7 @@ impl Machine {
                     unit: s.unit.clone(),
                     value: s.value,
                     event_time: s.event_time.into(),
+                    age_s: now.micros_since(s.event_time) as f64 / 1e6,
                     quality: s.quality.as_str(),
                 })
                 .collect(),
@@ -261,6 +262,9 @@ impl Machine {
             oee,
             parts: parts.map(|p| PartsView { produced: p.produced, rejected: p.rejected }),
             last_anomaly: self.last_anomaly.as_ref().map(AnomalyView::from),
+            health: None,
+            rul: None,
+            open_alarms: Vec::new(),
         }
     }
 

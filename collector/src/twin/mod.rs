@@ -7,6 +7,7 @@
 //! held across an await, and none longer than one batch or one page of views takes.
 
 mod gateway;
+pub mod history;
 mod machine;
 mod rebuild;
 mod tallies;
@@ -34,6 +35,7 @@ use self::{
 };
 use crate::{
     config::Config,
+    local,
     production::{Production, Rename},
 };
 
@@ -366,7 +368,8 @@ impl Inner {
 }
 
 fn online(gateways: &HashMap<GatewayId, Gateway>, machine: &Machine, moment: Moment) -> bool {
-    machine.gateway.as_ref().and_then(|id| gateways.get(id)).is_some_and(|g| g.presence().is_online(moment.started_at, moment.now))
+    let is_online = |id| gateways.get(id).is_some_and(|g: &Gateway| g.presence().is_online(moment.started_at, moment.now));
+    machine.gateway.as_ref().is_some_and(|id| local::is_local(id) || is_online(id))
 }
 
 impl Gateway {

@@ -8,7 +8,7 @@ use protocol::{Anomaly, GatewayId, WindowSummary};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use kpi::{oee::Oee, utc::Utc};
+use kpi::{condition::predict::RulAnswer, oee::Oee, utc::Utc};
 
 use crate::{
     alarms::{Alarm, Change},
@@ -42,6 +42,12 @@ pub struct AssetView {
     /// Of the shift so far.
     pub parts: Option<PartsView>,
     pub last_anomaly: Option<AnomalyView>,
+    /// 0 failed, 1 healthy; `null`: not predicted.
+    pub health: Option<f64>,
+    /// Remaining useful life; `null`: not predicted.
+    pub rul: Option<RulAnswer>,
+    /// Of its gateway, those that stand.
+    pub open_alarms: Vec<AlarmView>,
 }
 
 /// The newest value of a signal, by event time.
@@ -53,6 +59,8 @@ pub struct SignalView {
     pub value: f64,
     /// End of the window that it comes from.
     pub event_time: Utc,
+    /// How old it is, by event time.
+    pub age_s: f64,
     pub quality: &'static str,
 }
 

@@ -110,6 +110,7 @@ impl Plant {
             auditor: collector::audit::Auditor::default(),
             alarms: Arc::default(),
             health: Health::default(),
+            local: collector::local::Local::default(),
             metrics: PrometheusBuilder::new().build_recorder().handle(),
             started_at: clock::now(),
         };

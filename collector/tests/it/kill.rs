@@ -12,15 +12,15 @@ use protocol::Ack;
 use crate::plant::{Gateway, Site, stored};
 
 /// The binary, serving.
-struct Server {
+pub struct Server {
     child: Child,
     uplink: SocketAddr,
-    api: SocketAddr,
+    pub api: SocketAddr,
 }
 
 impl Server {
     /// Starts it and waits until it says that it is ready. Its log goes on being read, so that it never blocks on it.
-    fn start(site: &Site) -> Self {
+    pub fn start(site: &Site) -> Self {
         Self::start_with(site, &[])
     }
 
@@ -48,7 +48,7 @@ impl Server {
         Self { child, uplink, api }
     }
 
-    fn kill(mut self) {
+    pub fn kill(mut self) {
         self.child.kill().expect("killed");
         self.child.wait().expect("gone");
     }

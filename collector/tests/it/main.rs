@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod api_access;
 #[cfg(test)]
+mod api_energy;
+#[cfg(test)]
 mod api_facts;
 #[cfg(test)]
 mod api_kpi;
@@ -10,6 +12,10 @@ mod api_kpi;
 mod api_live;
 #[cfg(test)]
 mod api_plant;
+#[cfg(test)]
+mod api_quality;
+#[cfg(test)]
+mod api_twin;
 mod command_line;
 mod delivery;
 mod enrollment;

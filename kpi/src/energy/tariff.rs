@@ -18,7 +18,10 @@ use super::{
     local::{DAY_US, even},
     meter::check_time,
 };
-use crate::{field::Faults, utc::Utc};
+use crate::{
+    field::{Faults, FieldError},
+    utc::Utc,
+};
 
 const MAX_BANDS: usize = 64;
 const MAX_HOLIDAYS: usize = 1_000;
@@ -95,6 +98,16 @@ pub struct Tariff {
 }
 
 impl Tariff {
+    /// What to check before it is kept. Fields are named from `tariff.` on.
+    ///
+    /// # Errors
+    /// Every field that can't be.
+    pub fn checked(&self) -> Result<(), Vec<FieldError>> {
+        let mut faults = Faults::default();
+        self.check(&mut faults);
+        faults.or(())
+    }
+
     pub(super) fn check(&self, faults: &mut Faults) {
         faults.within("tariff.base_price_per_kwh", self.base_price_per_kwh, -MAX_PRICE, MAX_PRICE);
         faults.within("tariff.price_per_kw_month", self.price_per_kw_month, 0.0, MAX_PRICE);
