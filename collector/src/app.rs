@@ -41,7 +41,9 @@ use crate::{
     journal::{self, Request},
     live::Live,
     local::Local,
-    lock, metrics,
+    lock,
+    maintenance::Maintenance,
+    metrics,
     pipeline::{self, Committer, Progress},
     pki,
     production::{self, Production},
@@ -73,6 +75,8 @@ pub struct App {
     pub production: Production,
     /// What is known of each machine and gateway right now.
     pub twin: Arc<Twin>,
+    /// How reliable machines are, and how long they will last.
+    pub maintenance: Arc<Maintenance>,
     /// What just happened, for whoever listens.
     pub live: Live,
     /// What became of each gateway's batches.
@@ -246,6 +250,7 @@ async fn open(config: Arc<Config>) -> Result<(App, Arc<Spool>, Intake, Progress)
     let mut app = App {
         twin: Arc::new(Twin::new(&config).with_production(production.clone())),
         production,
+        maintenance: Arc::default(),
         live: Live::new(),
         tally: Tally::default(),
         auditor: Auditor::default(),

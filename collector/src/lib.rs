@@ -26,6 +26,7 @@ pub mod ledger;
 pub mod live;
 pub mod local;
 pub mod lock;
+pub mod maintenance;
 pub mod metering;
 pub mod metrics;
 pub mod pacing;

@@ -1,4 +1,5 @@
-//! What is to be done from time to time: metrics upkeep, the server certificate, when gateways were last seen, figures of shifts, the watchdog.
+//! What is to be done from time to time: metrics upkeep, the server certificate, when gateways were last seen, figures of shifts, predictions,
+//! the watchdog.
 //!
 //! Beside the way of the data. Invariant: the watchdog is fed only if a ping has come through the journal's queue and the pipeline, so that
 //! "alive" means that batches flow.
@@ -20,7 +21,7 @@ use crate::{
     clock,
     health::Part,
     journal::Request,
-    pipeline,
+    maintenance, pipeline,
     production::restate,
     recount, watch,
 };
@@ -68,6 +69,7 @@ pub fn spawn(app: &App, served: Served, queue: &mpsc::Sender<Request>, stop: &Ca
         move || verify(app.clone())
     }));
     tasks.push(tokio::spawn(api::run_feed(app.clone(), stop.clone())));
+    tasks.push(tokio::spawn(maintenance::round::run(app.clone(), stop.clone())));
     if let Some(patience) = sd_notify::watchdog_enabled() {
         let queue = queue.clone();
         // Thrice within the time that the service manager allows, so that one slow answer does no harm.

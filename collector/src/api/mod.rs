@@ -12,6 +12,7 @@ mod condition;
 mod cursor;
 mod device;
 mod energy;
+mod events;
 mod feed;
 mod gateways;
 mod guard;
@@ -19,6 +20,7 @@ mod health;
 pub(crate) mod history;
 mod iot;
 mod keys;
+mod maintenance;
 mod oee;
 mod openapi;
 mod params;
@@ -116,6 +118,14 @@ fn described(app: &App) -> (Router<App>, utoipa::openapi::OpenApi) {
         .routes(routes!(production::downtimes, production::add_downtime))
         .routes(routes!(production::delete_downtime))
         .routes(routes!(rename::rename))
+        .routes(routes!(events::tell, events::list))
+        .routes(routes!(events::tell_several))
+        .routes(routes!(maintenance::list))
+        .routes(routes!(maintenance::reliability))
+        .routes(routes!(maintenance::predictions))
+        .routes(routes!(maintenance::models))
+        .routes(routes!(maintenance::train))
+        .routes(routes!(maintenance::predict))
         .routes(routes!(series::of_signal))
         .routes(routes!(records::anomalies))
         .routes(routes!(records::losses))

@@ -15,6 +15,7 @@ use utoipa::{
         (name = "live", description = "Machines and gateways as they are now"),
         (name = "kpi", description = "Key figures of ISO 22400, states, shifts"),
         (name = "production", description = "What people say: stop reasons, products, planned downtime, renamed machines; and restated figures"),
+        (name = "maintenance", description = "Events, reliability, condition and remaining life"),
         (name = "history", description = "What is stored"),
         (name = "session", description = "Keys and login"),
         (name = "health", description = "For monitoring"),

@@ -5,6 +5,7 @@
 //! what to do about it. Defaults live in `resolve` alone.
 
 mod calendar;
+mod maintenance;
 mod read;
 mod resolve;
 
@@ -14,6 +15,7 @@ use jiff::tz::TimeZone;
 use kpi::{calendar::Calendar, oee::Rules};
 use protocol::{AssetPath, SignalName};
 
+pub use maintenance::{Condition, MaintenanceConfig};
 pub(crate) use read::parse_duration;
 pub use resolve::EXAMPLE;
 pub(crate) use resolve::advertised_host;
@@ -38,6 +40,7 @@ pub struct Config {
     pub calendar: Calendar,
     /// How OEE is reckoned.
     pub oee: Rules,
+    pub maintenance: MaintenanceConfig,
     /// Machines that the operator has described. Others appear when their data comes.
     pub assets: Vec<Asset>,
     pub ingest: IngestConfig,
@@ -121,6 +124,10 @@ pub struct Asset {
     pub power_signal: Option<SignalName>,
     /// UCUM code of that signal where its data tell none.
     pub power_unit: Option<String>,
+    /// Machines of one kind share their reliability and a learned model; `None`: the kind is the set of their signals.
+    pub kind: Option<String>,
+    /// Limits of its signals, as far as its condition is concerned.
+    pub condition: Vec<Condition>,
 }
 
 /// Readings that programs post to the API.

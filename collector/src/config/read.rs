@@ -179,6 +179,17 @@ impl<'g, 't> Section<'g, 't> {
         }
     }
 
+    /// A number that may have a fraction.
+    pub(super) fn float(&self, key: &'static str, allowed: RangeInclusive<f64>) -> Option<f64> {
+        let advice = format!("write a number from {} to {}", allowed.start(), allowed.end());
+        let scalar = self.scalar(key, Kind::Number, &advice)??;
+        let number = scalar.text.replace('_', "").parse().ok().filter(|number| allowed.contains(number));
+        if number.is_none() {
+            self.report_value(key, &scalar, "is out of range", &advice);
+        }
+        number
+    }
+
     pub(super) fn duration(&self, key: &'static str, default: Duration, allowed: RangeInclusive<Duration>) -> Duration {
         self.optional_duration(key, allowed).unwrap_or(default)
     }

@@ -12,7 +12,7 @@ use protocol::{AssetPath, SignalName};
 use toml::de::DeTable;
 
 use super::{
-    ApiConfig, Asset, Config, IngestConfig, JournalConfig, LakeConfig, Problem, SqlConfig, TlsFiles, UplinkConfig, calendar,
+    ApiConfig, Asset, Config, IngestConfig, JournalConfig, LakeConfig, Problem, SqlConfig, TlsFiles, UplinkConfig, calendar, maintenance,
     read::{Gather, Section},
 };
 
@@ -63,6 +63,7 @@ fn read(gather: &Gather<'_>, path: &Path, document: &DeTable<'_>) -> Option<Conf
         sql: sql(&root),
         calendar: calendar::read(&root, timezone),
         oee: oee(&root),
+        maintenance: maintenance::settings(&root),
         assets: assets(&root),
         ingest: ingest(&root),
     };
@@ -244,12 +245,14 @@ fn assets(root: &Section<'_, '_>) -> Vec<Asset> {
         let power_unit = section.parsed("power_unit", "write a UCUM code of power or energy, \"kW\" or \"kW.h\"", |text| {
             if crate::metering::MeterUnit::of(text).is_some() { Ok(text.to_owned()) } else { Err("is no unit of power or energy") }
         });
+        let kind = section.parsed("kind", maintenance::KIND, maintenance::kind);
+        let condition = maintenance::conditions(&section);
         match path {
             None => section.report("path", "is needed", PATH),
             Some(path) if assets.iter().any(|asset| asset.path == path) => {
                 section.report("path", format_args!("{path:?} is described twice"), "describe each machine once");
             }
-            Some(path) => assets.push(Asset { path, ideal_cycle_time, power_signal, power_unit }),
+            Some(path) => assets.push(Asset { path, ideal_cycle_time, power_signal, power_unit, kind, condition }),
         }
         section.finish();
     }

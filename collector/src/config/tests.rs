@@ -30,6 +30,7 @@ fn the_example_loads_and_says_what_the_defaults_say() {
     let names = |config: &Config| config.calendar.shifts(week).into_iter().map(|shift| shift.name).collect::<Vec<_>>();
     assert_eq!(names(&example), names(&minimal));
     assert_eq!(example.oee, minimal.oee);
+    assert_eq!(example.maintenance, minimal.maintenance);
 }
 
 fn range(from: jiff::Timestamp, to: jiff::Timestamp) -> protocol::TimeRange {
@@ -205,4 +206,27 @@ fn the_advertised_host_is_found_with_and_without_port_and_brackets() {
     assert_eq!(advertised_host("http://c.example:8443"), None);
     assert_eq!(advertised_host("https://:8443"), None);
     assert_eq!(advertised_host("https://c.example:port"), None);
+}
+
+#[test]
+fn a_condition_needs_a_signal_and_a_limit_on_the_right_side() {
+    let text = |conditions: &str| {
+        format!("[collector]\ndata_dir = \"/tmp/x\"\n[[asset]]\npath = \"a/b/c/d\"\nkind = \"press\"\ncondition = [\n{conditions}]\n")
+    };
+    let config = parse(&text("{ signal = \"oil\", low_limit = 1.8, baseline = 4 },\n{ signal = \"x\", vibration = \"large_rigid\" },\n"));
+    let asset = &config.expect("valid").assets[0];
+    assert_eq!((asset.kind.as_deref(), asset.condition.len()), (Some("press"), 2));
+    assert_eq!((asset.condition[0].low_limit, asset.condition[0].limit), (Some(1.8), None));
+    let wrong =
+        "{ signal = \"t\", limit = 80, baseline = 90 },\n{ limit = 3 },\n{ signal = \"u\" },\n{ signal = \"v\", limit = \"hot\" },\n";
+    let problems = parse(&text(wrong)).expect_err("each is wrong");
+    let seen: Vec<(Option<usize>, &str)> = problems.iter().map(|p| (p.line, p.key.as_str())).collect();
+    for expected in [
+        (Some(7), "asset[0].condition[0].baseline"),
+        (Some(8), "asset[0].condition[1].signal"),
+        (Some(9), "asset[0].condition[2].limit"),
+        (Some(10), "asset[0].condition[3].limit"),
+    ] {
+        assert!(seen.contains(&expected), "{expected:?} is not among {seen:#?}");
+    }
 }

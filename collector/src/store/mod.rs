@@ -1,11 +1,14 @@
-//! The relations in SQLite: gateways and their certificates, enrollment tokens, API keys, described assets, and how far each stream
-//! has come; what people say of production, and the figures of shifts.
+//! The relations in SQLite: gateways and their certificates, enrollment tokens, API keys, described assets, how far each stream
+//! has come; what people say of production, and the figures of shifts; events, predictions, and cards of learned models.
 //!
 //! Stands beside the lake (which holds the facts). Invariant: a secret is stored as its SHA-256 only; a token is consumed in the same
 //! statement that checks it; migrations are embedded and run at open.
 
+mod events;
 mod gateways;
 mod keys;
+mod models;
+mod predictions;
 mod production;
 mod statements;
 mod streams;
@@ -22,8 +25,11 @@ use sqlx::{
 
 use crate::config::Asset;
 
+pub use events::{Appended, EventFilter};
 pub use gateways::{CertificateStanding, GatewayRow, IssuedCertificate};
 pub use keys::KeyRow;
+pub use models::{ModelRow, ModelState};
+pub use predictions::PredictionRow;
 pub use statements::{Statement, StatementFilter};
 pub use streams::LedgerChanges;
 pub use tokens::TokenRefusal;
@@ -95,6 +101,7 @@ impl Store {
             migration(1, "relations", include_str!("migrations/0001_relations.sql")),
             migration(2, "generations", include_str!("migrations/0002_generations.sql")),
             migration(3, "production", include_str!("migrations/0003_production.sql")),
+            migration(4, "maintenance", include_str!("migrations/0004_maintenance.sql")),
             migration(5, "energy", include_str!("migrations/0005_energy.sql")),
         ];
         Migrator::with_migrations(migrations).run(&self.pool).await?;

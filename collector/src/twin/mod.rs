@@ -239,6 +239,11 @@ impl Twin {
         self.inner.lock().machines.contains_key(path)
     }
 
+    /// All machines, in order.
+    pub fn paths(&self) -> Vec<AssetPath> {
+        self.inner.lock().machines.keys().cloned().collect()
+    }
+
     /// The machines below a site, an area or a line, in order.
     pub fn paths_below(&self, prefix: &str) -> Vec<AssetPath> {
         let below = |path: &&AssetPath| path.as_str().strip_prefix(prefix).is_some_and(|rest| rest.starts_with('/'));

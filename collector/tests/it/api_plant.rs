@@ -104,6 +104,7 @@ impl Plant {
             store,
             twin: Arc::new(Twin::new(&config).with_production(production.clone())),
             production,
+            maintenance: Arc::default(),
             config,
             live,
             tally: Tally::default(),

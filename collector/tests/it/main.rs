@@ -11,6 +11,8 @@ mod api_kpi;
 #[cfg(test)]
 mod api_live;
 #[cfg(test)]
+mod api_maintenance;
+#[cfg(test)]
 mod api_plant;
 #[cfg(test)]
 mod api_quality;
