@@ -21,8 +21,9 @@ pub(super) struct Condition {
 }
 
 /// The condition as it was predicted last; `None`: nothing predicts it.
-pub(super) fn condition(_app: &App, _asset: &AssetPath) -> Option<Condition> {
-    None
+pub(super) fn condition(app: &App, asset: &AssetPath) -> Option<Condition> {
+    let predicted = app.maintenance.of(asset)?;
+    Some(Condition { health: predicted.health, rul: predicted.rul })
 }
 
 /// Completes views of machines as they are now.
