@@ -92,6 +92,11 @@ impl Lake {
         self.tables.iter().flat_map(|table| &table.rows)
     }
 
+    /// Rows of one table, in the order in which they were stored.
+    pub fn rows_of(&self, table: usize) -> &[Row] {
+        &self.tables[table].rows
+    }
+
     /// Rows of all tables.
     pub fn len(&self) -> usize {
         self.tables.iter().map(|table| table.rows.len()).sum()

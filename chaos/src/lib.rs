@@ -13,6 +13,7 @@ pub mod fleet;
 pub mod fuse;
 pub mod gateway_side;
 pub mod lake;
+pub mod month;
 pub mod network;
 pub mod plan;
 pub mod queue;

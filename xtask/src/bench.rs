@@ -9,12 +9,12 @@ use crate::command;
 /// Benchmark programs: (name, package).
 const BENCHES: &[(&str, &str)] = &[("codec", "protocol"), ("spool", "spool"), ("window", "gateway"), ("oee", "kpi")];
 /// Compiles DataFusion with optimisation (more than an hour of CPU time), so only when it is asked for.
-const ON_REQUEST: &[(&str, &str)] = &[("lake", "lake")];
+const ON_REQUEST: &[(&str, &str)] = &[("lake", "lake"), ("oee_month", "collector")];
 
 #[derive(clap::Args)]
 #[command(after_help = "Example:  cargo xtask bench --only spool --json")]
 pub struct Options {
-    /// One of: codec, spool, window, oee (default: all of these), or lake (compiles DataFusion with optimisation: more than an hour of CPU time)
+    /// One of: codec, spool, window, oee (default: all of these), or lake or oee_month (these compile DataFusion with optimisation: more than an hour of CPU time)
     #[arg(long)]
     only: Option<String>,
     /// Print the means in nanoseconds as JSON on the last line of stdout

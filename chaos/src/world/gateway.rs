@@ -175,7 +175,7 @@ impl World {
 }
 
 /// What the uploader makes of an HTTP answer.
-fn judge(answer: &collector_side::Answer) -> Answer {
+pub(crate) fn judge(answer: &collector_side::Answer) -> Answer {
     let after = answer.retry_after.map(|seconds| Duration::from_secs(u64::from(seconds)));
     match answer.status {
         200 => match codec::decode_ack(&answer.body) {

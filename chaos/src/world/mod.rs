@@ -7,7 +7,7 @@ mod backup;
 mod collector;
 mod faults;
 mod figures;
-mod gateway;
+pub(crate) mod gateway;
 mod network;
 mod plant;
 mod settling;
