@@ -11,7 +11,7 @@ import { LiveLink, type Subscription } from './live/socket.ts';
 import { Login } from './pages/login.tsx';
 import { PlantPage } from './pages/plant.tsx';
 import type { View } from './model/range.ts';
-import { type FleetRoute, parseRoute, type Route } from './route.ts';
+import { type EnergyRoute, type FleetRoute, type MaintenanceRoute, type OeeRoute, parseRoute, type Route } from './route.ts';
 import { type App as AppValue, AppContext } from './state/context.ts';
 import { Plant } from './state/plant.ts';
 import { storedLanguage, storeLanguage } from './state/settings.ts';
@@ -97,6 +97,9 @@ function later<P>(load: () => Promise<{ default: ComponentType<P> }>): () => Com
   };
 }
 const useMachinePage = later<{ asset: string; view: View }>(() => import('./pages/machine.tsx'));
+const useOeePage = later<{ route: OeeRoute }>(() => import('./pages/oee.tsx'));
+const useMaintenancePage = later<{ route: MaintenanceRoute }>(() => import('./pages/maintenance.tsx'));
+const useEnergyPage = later<{ route: EnergyRoute }>(() => import('./pages/energy.tsx'));
 const useFleetPage = later<{ route: FleetRoute }>(() => import('./pages/fleet.tsx'));
 
 function subscriptionOf(route: Route): Subscription {
@@ -119,6 +122,10 @@ function Inside(props: { session: Session; words: Translator; setLanguage: (l: L
 
   const Machine = useMachinePage();
   const Fleet = useFleetPage();
+  const OeePage = useOeePage();
+  const Maintenance = useMaintenancePage();
+  const Energy = useEnergyPage();
+  const pages = { plant: PlantPage, machine: Machine, fleet: Fleet, oee: OeePage, maintenance: Maintenance, energy: Energy };
   const loaded = useRef(false);
   useEffect(() => {
     const url = new URL('ws', document.baseURI);
@@ -168,7 +175,10 @@ function Inside(props: { session: Session; words: Translator; setLanguage: (l: L
         {route.page === 'plant' && <PlantPage filter={route.filter} only={route.only} />}
         {route.page === 'machine' && Machine !== null && <Machine key={route.asset} asset={route.asset} view={route.view} />}
         {route.page === 'fleet' && Fleet !== null && <Fleet route={route} />}
-        {((route.page === 'machine' && Machine === null) || (route.page === 'fleet' && Fleet === null)) && <p class="wait">{words.t('app.loading')}</p>}
+        {route.page === 'oee' && OeePage !== null && <OeePage route={route} />}
+        {route.page === 'maintenance' && Maintenance !== null && <Maintenance route={route} />}
+        {route.page === 'energy' && Energy !== null && <Energy route={route} />}
+        {pages[route.page] === null && <p class="wait">{words.t('app.loading')}</p>}
       </Shell>
     </AppContext.Provider>
   );

@@ -22,8 +22,8 @@ export function whenUnauthorized(then: () => void): void {
   onUnauthorized = then;
 }
 
-async function call(path: string, init: RequestInit = {}, signal?: AbortSignal): Promise<Response> {
-  const limit = AbortSignal.timeout(TIMEOUT_MS);
+async function call(path: string, init: RequestInit = {}, signal?: AbortSignal, timeoutMs = TIMEOUT_MS): Promise<Response> {
+  const limit = AbortSignal.timeout(timeoutMs);
   let response: Response;
   try {
     response = await fetch(path, {
@@ -47,15 +47,22 @@ async function call(path: string, init: RequestInit = {}, signal?: AbortSignal):
   );
 }
 
-async function get<T>(path: string, query: Record<string, string | number | undefined> = {}, signal?: AbortSignal): Promise<T> {
+export async function get<T>(path: string, query: Record<string, string | number | undefined> = {}, signal?: AbortSignal, timeoutMs?: number): Promise<T> {
   const params = new URLSearchParams();
   for (const [name, value] of Object.entries(query)) if (value !== undefined) params.set(name, String(value));
   const text = params.toString();
-  const response = await call(text ? `${path}?${text}` : path, {}, signal);
+  const response = await call(text ? `${path}?${text}` : path, {}, signal, timeoutMs);
   return (await response.json()) as T;
 }
 
-const iso = (ms: number) => new Date(ms).toISOString();
+/** Sends JSON; an empty answer is `null`. */
+export async function send<T>(method: 'POST' | 'PUT', path: string, body: unknown, signal?: AbortSignal, timeoutMs?: number): Promise<T> {
+  const response = await call(path, { method, headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }, signal, timeoutMs);
+  const text = await response.text();
+  return (text === '' ? null : JSON.parse(text)) as T;
+}
+
+export const iso = (ms: number) => new Date(ms).toISOString();
 
 export const api = {
   session: () => get<Session>('/api/v1/session'),

@@ -1,4 +1,13 @@
-/** Every text of the page, in every language. `{name}` is filled in; `_one` / `_other` pairs are chosen by `{n}`. */
+/**
+ * Every text of the page, in every language. `{name}` is filled in; `_one` / `_other` pairs are chosen by `{n}`.
+ *
+ * Texts of the pages that are fetched later stand in files of their own and come with those pages (`addTexts`).
+ */
+
+import type { AnalysisKey } from './analysis.ts';
+import type { EnergyKey } from './energy.ts';
+import type { MaintenanceKey } from './maintenance.ts';
+import type { OeeKey } from './oee.ts';
 
 const en = {
   'app.skip': 'Skip to content',
@@ -18,6 +27,9 @@ const en = {
   'nav.main': 'Pages',
   'nav.plant': 'Plant',
   'nav.fleet': 'Fleet',
+  'nav.oee': 'OEE',
+  'nav.maintenance': 'Maintenance',
+  'nav.energy': 'Energy',
 
   'role.viewer': 'viewer',
   'role.operator': 'operator',
@@ -360,9 +372,10 @@ const en = {
   'source.modbus_rtu': 'Modbus RTU',
 };
 
-export type Key = keyof typeof en;
+type OwnKey = keyof typeof en;
+export type Key = OwnKey | AnalysisKey | OeeKey | MaintenanceKey | EnergyKey;
 
-const pt: Record<Key, string> = {
+const pt: Record<OwnKey, string> = {
   'app.skip': 'Saltar para o conteúdo',
   'app.language': 'Idioma',
   'app.theme': 'Cores: {theme}',
@@ -380,6 +393,9 @@ const pt: Record<Key, string> = {
   'nav.main': 'Páginas',
   'nav.plant': 'Fábrica',
   'nav.fleet': 'Gateways',
+  'nav.oee': 'OEE',
+  'nav.maintenance': 'Manutenção',
+  'nav.energy': 'Energia',
 
   'role.viewer': 'leitor',
   'role.operator': 'operador',
@@ -722,8 +738,14 @@ const pt: Record<Key, string> = {
   'source.modbus_rtu': 'Modbus RTU',
 };
 
-export const catalogue = { en, pt };
-export type Language = keyof typeof catalogue;
+export type Language = 'en' | 'pt';
+export type Texts = Record<Language, Record<string, string>>;
+export const catalogue: Texts = { en, pt };
+
+export function addTexts(...parts: Texts[]): void {
+  for (const part of parts) for (const { id } of LANGUAGES) Object.assign(catalogue[id], part[id]);
+}
+
 export const LANGUAGES: { id: Language; name: string; short: string; locale: string }[] = [
   { id: 'en', name: 'English', short: 'EN', locale: 'en-GB' },
   { id: 'pt', name: 'Português', short: 'PT', locale: 'pt-PT' },

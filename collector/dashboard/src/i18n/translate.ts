@@ -15,7 +15,7 @@ export class Translator {
     this.plurals = new Intl.PluralRules(language);
   }
 
-  t = (key: Key, values?: Values): string => fill(catalogue[this.language][key], values);
+  t = (key: Key, values?: Values): string => fill(catalogue[this.language][key] ?? key, values);
 
   /** For a count; `shown` is how it is printed. */
   n = (key: PluralKey, count: number, shown: string = String(count), values?: Values): string => {

@@ -5,7 +5,7 @@ import { useState } from 'preact/hooks';
 import { type Language, LANGUAGES } from '../i18n/catalogue.ts';
 import type { Translator } from '../i18n/translate.ts';
 import type { Health } from '../live/link.ts';
-import { fleetHref, plantHref } from '../route.ts';
+import { energyHref, fleetHref, maintenanceHref, oeeHref, plantHref } from '../route.ts';
 import { useApp, useNow } from '../state/context.ts';
 import { applyTheme, storedTheme, type Theme } from '../state/settings.ts';
 import { HealthMark, Logo } from './marks.tsx';
@@ -78,6 +78,9 @@ export function Shell(props: {
   const { t } = words;
   const pages = [
     { id: 'plant', href: plantHref(), text: t('nav.plant') },
+    { id: 'oee', href: oeeHref({}), text: t('nav.oee') },
+    { id: 'maintenance', href: maintenanceHref(), text: t('nav.maintenance') },
+    { id: 'energy', href: energyHref({}), text: t('nav.energy') },
     { id: 'fleet', href: fleetHref(), text: t('nav.fleet') },
   ];
   return (

@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Format, knownZone, signalText, UNKNOWN, unitText } from '../../src/format.ts';
-import { catalogue } from '../../src/i18n/catalogue.ts';
+import { texts as analysisTexts } from '../../src/i18n/analysis.ts';
+import { addTexts, catalogue } from '../../src/i18n/catalogue.ts';
+import { texts as energyTexts } from '../../src/i18n/energy.ts';
+import { texts as maintenanceTexts } from '../../src/i18n/maintenance.ts';
+import { texts as oeeTexts } from '../../src/i18n/oee.ts';
 import { preferred, Translator } from '../../src/i18n/translate.ts';
 
 const en = new Format('en-GB', 'Europe/Berlin');
@@ -60,9 +64,15 @@ test('numbers follow the language', () => {
 
 test('both languages fill in the same places', () => {
   const places = (text: string) => [...text.matchAll(/\{\w+\}/g)].map((m) => m[0]).sort().join();
-  for (const key of Object.keys(catalogue.en) as (keyof typeof catalogue.en)[]) {
-    assert.equal(places(catalogue.pt[key]), places(catalogue.en[key]), key);
-    assert.ok(catalogue.pt[key].trim() !== '', key);
+  const parts = [analysisTexts, energyTexts, maintenanceTexts, oeeTexts];
+  const own = Object.keys(catalogue.en).length;
+  addTexts(...parts);
+  const all = own + parts.reduce((n, p) => n + Object.keys(p.en).length, 0);
+  assert.equal(Object.keys(catalogue.en).length, all, 'no key stands in two parts');
+  for (const [key, text] of Object.entries(catalogue.en)) {
+    const other = catalogue.pt[key] ?? '';
+    assert.equal(places(other), places(text), key);
+    assert.ok(other.trim() !== '', key);
   }
 });
 
