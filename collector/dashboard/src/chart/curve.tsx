@@ -25,7 +25,7 @@ export interface CurveProps {
 const W = 560;
 const H = 230;
 const LEFT = 58;
-const RIGHT = 14;
+const RIGHT = 26;
 const TOP = 14;
 const BOTTOM = 40;
 
@@ -103,6 +103,6 @@ export function ticks(from: number, to: number, n: number): number[] {
   const size = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((f) => f * size).find((s) => s >= rough) ?? rough;
   const all: number[] = [];
-  for (let i = Math.ceil(from / step - 1e-9); i * step <= to + step * 1e-9; i++) all.push(i * step);
+  for (let i = Math.ceil(from / step - 1e-9); i * step <= to + step * 1e-9; i++) all.push(i * step || 0);
   return all;
 }

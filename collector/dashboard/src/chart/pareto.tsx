@@ -3,7 +3,7 @@
 import type { ParetoRow } from '../api/oee-types.ts';
 import { useApp } from '../state/context.ts';
 
-const SHOWN = 10;
+const SHOWN = 8;
 
 export function ParetoChart({ rows, open, choose }: { rows: ParetoRow[]; open: string; choose: (key: string) => void }) {
   const { words, format } = useApp();

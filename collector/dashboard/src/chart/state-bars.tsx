@@ -16,13 +16,13 @@ export function StateBars({ bars, nameOf }: { bars: StateBar[]; nameOf: (bar: St
     <>
       <ol class="state-bars">
         {bars.map((bar) => {
-          const said = `${nameOf(bar)}: ${format.value(bar.total, 1)} kWh. ${used
+          const said = bar.known_s <= 0 ? `${nameOf(bar)}: ${words.t('analysis.no_data')}` : `${nameOf(bar)}: ${format.value(bar.total, 1)} kWh. ${used
             .filter((s) => bar.kwh[s] > 0)
             .map((s) => `${stateText(s)} ${format.value(bar.kwh[s], 1)} kWh`)
             .join(', ')}`;
           return (
             <li key={bar.from} title={said}>
-              <span class="num value">{format.value(bar.total, bar.total >= 100 ? 0 : 1)}</span>
+              <span class="num value">{bar.known_s <= 0 ? <small>{words.t('analysis.no_data')}</small> : format.value(bar.total, bar.total >= 100 ? 0 : 1)}</span>
               <span class="stack" role="img" aria-label={said}>
                 {STACK.toReversed()
                   .filter((s) => bar.kwh[s] > 0)

@@ -10,7 +10,8 @@ import { SeverityMark } from '../ui/marks.tsx';
 const FACTOR = { availability_losses: 'availability', performance_losses: 'performance', quality_losses: 'quality' } as const;
 const REASONS_SHOWN = 12;
 
-export function Waterfall(props: { rows: WaterRow[]; oee: Oee; open: string; toggle: (key: string) => void }) {
+/** `reasonName`: what the catalogue calls a code, if it knows it. */
+export function Waterfall(props: { rows: WaterRow[]; oee: Oee; open: string; toggle: (key: string) => void; reasonName: (code: string) => string | undefined }) {
   const { words, format } = useApp();
   const { t } = words;
   const losses = props.rows.filter((r) => r.role === 'loss');
@@ -44,7 +45,7 @@ export function Waterfall(props: { rows: WaterRow[]; oee: Oee; open: string; tog
               <p class="water-head">
                 <span>{words.word('node', row.branch)}</span>
                 <span class="num">
-                  {t(`kpi.${factor}`)} {format.percent(finite(props.oee[factor]))}
+                  {finite(props.oee[factor]) === null ? t('analysis.no_data') : format.percent(finite(props.oee[factor]))}
                 </span>
               </p>
             )}
@@ -55,7 +56,7 @@ export function Waterfall(props: { rows: WaterRow[]; oee: Oee; open: string; tog
             ) : (
               <div class="water-row">{body}</div>
             )}
-            {opens && props.open === row.key && <Children node={row} />}
+            {opens && props.open === row.key && <Children node={row} reasonName={props.reasonName} />}
           </li>
         );
       })}
@@ -70,11 +71,11 @@ function points(row: WaterRow, text: string, unit: string): string {
 }
 
 /** Causes, and below them reasons: the largest first. */
-function Children({ node }: { node: Pick<LossNode, 'children' | 'seconds'> }) {
+function Children({ node, reasonName }: { node: Pick<LossNode, 'children' | 'seconds'>; reasonName: (code: string) => string | undefined }) {
   const { words, format } = useApp();
   const leaves: { name: string; node: LossNode }[] = [];
   const visit = (n: LossNode, above: string) => {
-    const text = n.key === 'unassigned' ? words.t('oee.unassigned') : words.word('node', n.key);
+    const text = n.key === 'unassigned' ? words.t('oee.unassigned') : (reasonName(n.key) ?? words.word('node', n.key));
     const name = above ? `${above}: ${text}` : text;
     if (n.children.length === 0) leaves.push({ name, node: n });
     else for (const child of n.children) visit(child, name);

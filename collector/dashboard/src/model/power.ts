@@ -70,6 +70,8 @@ export interface StateBar extends Period {
   kwh: Record<EnergyState, number>;
   total: number;
   produced: number;
+  /** Machine-seconds with power; 0: nothing is known. */
+  known_s: number;
   /** Machines that are in it. */
   machines: number;
 }
@@ -82,10 +84,11 @@ export function byShift(machines: Machines): StateBar[] {
   for (const { report } of machines) {
     for (const shift of report.by_shift) {
       const key = `${shift.from} ${shift.name}`;
-      const bar = bars.get(key) ?? { name: shift.name, from: Date.parse(shift.from), to: Date.parse(shift.to), kwh: none(), total: 0, produced: 0, machines: 0 };
+      const bar = bars.get(key) ?? { name: shift.name, from: Date.parse(shift.from), to: Date.parse(shift.to), kwh: none(), total: 0, produced: 0, known_s: 0, machines: 0 };
       for (const state of ENERGY_STATES) bar.kwh[state] += shift.totals.by_state[state]?.kwh ?? 0;
       bar.total += shift.totals.kwh;
       bar.produced += shift.totals.produced_metered;
+      bar.known_s += shift.totals.measured_s + shift.totals.interpolated_s;
       bar.machines++;
       bars.set(key, bar);
     }
@@ -98,10 +101,11 @@ export function byDay(bars: StateBar[], startOfDay: (ms: number) => number, name
   const days = new Map<number, StateBar>();
   for (const bar of bars) {
     const at = startOfDay(bar.from);
-    const day = days.get(at) ?? { name: nameOf(at), from: bar.from, to: bar.to, kwh: none(), total: 0, produced: 0, machines: 0 };
+    const day = days.get(at) ?? { name: nameOf(at), from: bar.from, to: bar.to, kwh: none(), total: 0, produced: 0, known_s: 0, machines: 0 };
     for (const state of ENERGY_STATES) day.kwh[state] += bar.kwh[state];
     day.total += bar.total;
     day.produced += bar.produced;
+    day.known_s += bar.known_s;
     day.to = bar.to;
     day.machines = Math.max(day.machines, bar.machines);
     days.set(at, day);

@@ -20,6 +20,7 @@ import '../styles/analysis.css';
 import '../styles/energy.css';
 import { Behind, Flags, Waiting } from '../ui/behind.tsx';
 import { PeriodPicker, useChosen } from '../ui/period.tsx';
+import { useEnergyText } from '../ui/quantity.ts';
 import { ScopeSelect, useScope } from '../ui/scope.tsx';
 import { CostPanel, SwitchOffPanel } from './energy-cost.tsx';
 
@@ -92,6 +93,7 @@ export default function EnergyPage({ route }: { route: EnergyRoute }) {
 function Totals({ answer }: { answer: EnergyAnswer }) {
   const { words, format } = useApp();
   const { t } = words;
+  const energyText = useEnergyText();
   const { total, machines } = answer;
   const unmetered = answer.unmetered ?? [];
   const base = baseLoad(machines);
@@ -117,7 +119,7 @@ function Totals({ answer }: { answer: EnergyAnswer }) {
           </span>
           <span class="sub">{words.n('energy.metered', machines.length)}</span>
         </div>
-        {figure(t('energy.per_part'), known && ratios?.per_part_kwh != null ? `${format.value(ratios.per_part_kwh, 3)}\u202fkWh` : null, t('energy.per_part_none'), ratios?.per_good_part_kwh == null ? '' : t('energy.per_good', { n: `${format.value(ratios.per_good_part_kwh, 3)}\u202fkWh` }))}
+        {figure(t('energy.per_part'), known && ratios?.per_part_kwh != null ? energyText(ratios.per_part_kwh) : null, t('energy.per_part_none'), ratios?.per_good_part_kwh == null ? '' : t('energy.per_good', { n: energyText(ratios.per_good_part_kwh) }))}
         {figure(t('energy.not_producing'), known && ratios?.non_producing_share != null ? format.percent(ratios.non_producing_share) : null, t('energy.not_producing_none'), t('energy.not_producing_hint'))}
         {figure(t('energy.base'), base.kw === null ? null : `${format.value(base.kw)}\u202fkW`, t('energy.base_none'), base.of < machines.length ? t('energy.base_of', { n: base.of, all: machines.length }) : t('energy.base_hint'))}
         {figure(t('energy.mean'), known && ratios?.mean_kw != null ? `${format.value(ratios.mean_kw)}\u202fkW` : null, t('flag_energy.no_data'))}
@@ -145,6 +147,7 @@ function Totals({ answer }: { answer: EnergyAnswer }) {
 function States({ answer }: { answer: EnergyAnswer }) {
   const { words, format } = useApp();
   const { t } = words;
+  const energyText = useEnergyText();
   const shifts = useMemo(() => byShift(answer.machines), [answer]);
   const byDays = shifts.length > MAX_BARS;
   const bars = useMemo(() => (byDays ? byDay(shifts, (ms) => startOfDay(ms, format.timeZone), (ms) => format.day(ms)) : shifts), [shifts, byDays, format]);
@@ -163,6 +166,7 @@ function States({ answer }: { answer: EnergyAnswer }) {
               kwh: Object.fromEntries(Object.entries(answer.total.totals.by_state).map(([s, v]) => [s, v.kwh])) as StateBar['kwh'],
               total: answer.total.totals.kwh,
               produced: answer.total.totals.produced_metered,
+              known_s: answer.total.totals.measured_s + answer.total.totals.interpolated_s,
               machines: answer.machines.length,
             },
           ]
@@ -177,7 +181,7 @@ function States({ answer }: { answer: EnergyAnswer }) {
       <Behind
         title={t('energy.by_shift')}
         columns={[{ name: t('period.shift') }, { name: 'kWh', right: true }, ...whole.map((s) => ({ name: s.state === 'unknown' ? t('energy.unknown_state') : words.word('state', s.state), right: true })), { name: t('kpi.parts'), right: true }, { name: t('energy.per_part'), right: true }]}
-        rows={() => shown.map((b) => [nameOf(b), format.value(b.total, 2), ...whole.map((s) => format.value(b.kwh[s.state], 2)), format.count(Math.round(b.produced)), b.produced > 0 ? format.value(b.total / b.produced, 3) : t('analysis.no_data')])}
+        rows={() => shown.map((b) => [nameOf(b), b.known_s > 0 ? format.value(b.total, 2) : t('analysis.no_data'), ...whole.map((s) => format.value(b.kwh[s.state], 2)), format.count(Math.round(b.produced)), b.produced > 0 ? energyText(b.total / b.produced) : t('analysis.no_data')])}
       />
     </section>
   );
@@ -270,6 +274,7 @@ function LoadPanel({ answer, bucket, period }: { answer: EnergyAnswer; bucket: '
 function Machines({ answer, time }: { answer: EnergyAnswer; time: EnergyRoute['time'] }) {
   const { words, format } = useApp();
   const { t } = words;
+  const energyText = useEnergyText();
   if (answer.machines.length < 2) return null;
   const all = answer.machines.toSorted((a, b) => b.report.totals.kwh - a.report.totals.kwh);
   const none = t('analysis.no_data');
@@ -298,7 +303,7 @@ function Machines({ answer, time }: { answer: EnergyAnswer; time: EnergyRoute['t
                     <a href={energyHref({ scope: asset, time })}>{asset}</a>
                   </th>
                   <td class="right num">{empty ? none : format.value(r.totals.kwh, 1)}</td>
-                  <td class="right num">{r.ratios.per_part_kwh === null ? none : `${format.value(r.ratios.per_part_kwh, 3)}\u202fkWh`}</td>
+                  <td class="right num">{r.ratios.per_part_kwh === null ? none : energyText(r.ratios.per_part_kwh)}</td>
                   <td class="right num">{r.ratios.non_producing_share === null ? none : format.percent(r.ratios.non_producing_share, 0)}</td>
                   <td class="right num">{r.base_load_kw === null ? none : `${format.value(r.base_load_kw)}\u202fkW`}</td>
                   <td class="right num">{r.cost === null ? none : format.value(r.cost.total, 2)}</td>

@@ -38,7 +38,7 @@ export function MachineDetail(props: { asset: string; component: string; item: M
     return [...known].sort();
   }, [reliability.value, component]);
   return (
-    <section class="panel detail" aria-labelledby="detail-title" data-testid="maintenance-detail">
+    <section class="detail" aria-labelledby="detail-title" data-testid="maintenance-detail">
       <header class="panel-head">
         <h2 id="detail-title" ref={title} tabIndex={-1}>
           {asset}
@@ -196,6 +196,8 @@ function Life({ answer }: { answer: Reliability }) {
 function ReplacementPart({ replacement }: { replacement: Replacement | null }) {
   const { words, format } = useApp();
   const { t } = words;
+  // Very young ages cost so much that the rest would look flat.
+  const costMax = Math.min(...(replacement?.curve ?? []).map((p) => p.cost_per_hour)) * 3;
   return (
     <div>
       <h3 class="list-title">{t('maint.replacement')}</h3>
@@ -218,9 +220,9 @@ function ReplacementPart({ replacement }: { replacement: Replacement | null }) {
             <>
               <CurveChart
                 label={t('maint.replacement')}
-                curves={[{ name: t('maint.cost_rate'), kind: 'main', points: replacement.curve.map((p) => ({ x: p.age_h, y: p.cost_per_hour })) }]}
+                curves={[{ name: t('maint.cost_rate'), kind: 'main', points: replacement.curve.filter((p) => p.cost_per_hour <= costMax).map((p) => ({ x: p.age_h, y: p.cost_per_hour })) }]}
                 mark={replacement.age_h === null ? null : { x: replacement.age_h, text: `${format.count(replacement.age_h)} h` }}
-                yMax={Math.min(...replacement.curve.map((p) => p.cost_per_hour)) * 3}
+                yMax={costMax}
                 xText={(v) => format.count(v)}
                 yText={(v) => format.value(v)}
                 xName={t('maint.replaced_at')}

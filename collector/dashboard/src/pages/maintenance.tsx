@@ -1,12 +1,13 @@
 /** What will fail next, and why: every machine on one scale of time, the most urgent first. */
 
-import { useEffect, useMemo } from 'preact/hooks';
+import type { ComponentChildren } from 'preact';
+import { useEffect, useMemo, useState } from 'preact/hooks';
 import { analysis } from '../api/analysis.ts';
 import type { EventBody, MaintenanceItem, ModelCard } from '../api/maintenance-types.ts';
 import { addTexts } from '../i18n/catalogue.ts';
 import { texts as shared } from '../i18n/analysis.ts';
 import { texts } from '../i18n/maintenance.ts';
-import { healthWord, lifeParts, lifeScale, urgency } from '../model/life.ts';
+import { healthWord, lifeScale, urgency } from '../model/life.ts';
 import { type MaintenanceRoute, maintenanceHref } from '../route.ts';
 import { useApp, useNow } from '../state/context.ts';
 import { useFetch } from '../state/fetch.ts';
@@ -14,6 +15,7 @@ import '../styles/analysis.css';
 import '../styles/maintenance.css';
 import { Behind, Waiting } from '../ui/behind.tsx';
 import { SeverityMark } from '../ui/marks.tsx';
+import { useLifeText } from '../ui/quantity.ts';
 import { ScopeSelect } from '../ui/scope.tsx';
 import { MachineDetail } from './maintenance-machine.tsx';
 import { Models } from './maintenance-models.tsx';
@@ -22,6 +24,8 @@ addTexts(shared, texts);
 
 const REFRESH_MS = 60_000;
 const DRIVERS_SHOWN = 3;
+/** A thousand rows with their reasons are too many to read and to draw. */
+const ROWS_SHOWN = 40;
 
 export default function MaintenancePage({ route }: { route: MaintenanceRoute }) {
   const { words } = useApp();
@@ -37,6 +41,11 @@ export default function MaintenancePage({ route }: { route: MaintenanceRoute }) 
   const scale = useMemo(() => lifeScale(items.map((i) => i.prediction)), [items]);
   const chosen = route.asset !== '' ? items.find((i) => i.asset === route.asset) : undefined;
   const models = answer.value?.models ?? null;
+  const [all, setAll] = useState(false);
+  const shown = all ? items : items.slice(0, ROWS_SHOWN);
+  // A machine that is asked for by its address is shown wherever it ranks.
+  if (chosen && !shown.includes(chosen)) shown.push(chosen);
+  const detail = route.asset !== '' && <MachineDetail key={route.asset} asset={route.asset} component={route.component} item={chosen} scope={route.scope} changed={answer.again} />;
   return (
     <div class="page analysis maintenance-page">
       <header class="analysis-head">
@@ -61,12 +70,19 @@ export default function MaintenancePage({ route }: { route: MaintenanceRoute }) 
         ) : (
           <>
             {answer.error !== null && <p class="note bad">{t('app.failed', { reason: answer.error })}</p>}
+            <LifeAxis scale={scale} />
             <ol class="ranked">
-              {items.map((item) => (
-                <Ranked key={item.asset} item={item} scale={scale} models={models} open={item.asset === route.asset} href={maintenanceHref({ scope: route.scope, asset: item.asset === route.asset ? '' : item.asset })} />
+              {shown.map((item) => (
+                <Ranked key={item.asset} item={item} scale={scale} models={models} open={item.asset === route.asset} href={maintenanceHref({ scope: route.scope, asset: item.asset === route.asset ? '' : item.asset })}>
+                  {item === chosen && detail}
+                </Ranked>
               ))}
             </ol>
-            <LifeAxis scale={scale} />
+            {shown.length < items.length && (
+              <button type="button" onClick={() => setAll(true)}>
+                {t('maint.show_all', { n: items.length })}
+              </button>
+            )}
             <Behind
               title={t('maint.ranked')}
               columns={[{ name: t('table.asset') }, { name: t('maint.health'), right: true }, { name: t('maint.rul'), right: true }, { name: t('maint.lower'), right: true }, { name: t('maint.upper'), right: true }, { name: t('maint.probability'), right: true }, { name: t('maint.model') }]}
@@ -83,7 +99,7 @@ export default function MaintenancePage({ route }: { route: MaintenanceRoute }) 
           </>
         )}
       </section>
-      {route.asset !== '' && <MachineDetail key={route.asset} asset={route.asset} component={route.component} item={chosen} scope={route.scope} changed={answer.again} />}
+      {chosen === undefined && answer.value !== null && detail}
       <Models listed={models} />
     </div>
   );
@@ -91,10 +107,12 @@ export default function MaintenancePage({ route }: { route: MaintenanceRoute }) 
 
 type Scale = ReturnType<typeof lifeScale>;
 
-function Ranked({ item, scale, models, open, href }: { item: MaintenanceItem; scale: Scale; models: ModelCard[] | null; open: boolean; href: string }) {
+function Ranked(props: { item: MaintenanceItem; scale: Scale; models: ModelCard[] | null; open: boolean; href: string; children: ComponentChildren }) {
   const { words, format, plant } = useApp();
   const now = useNow(60_000);
+  const lifeText = useLifeText();
   const { t } = words;
+  const { item, scale, models, open, href } = props;
   const { prediction: p } = item;
   const names = item.asset.split('/');
   const urgent = urgency(p);
@@ -142,7 +160,8 @@ function Ranked({ item, scale, models, open, href }: { item: MaintenanceItem; sc
             </p>
           ))}
         {p.flags
-          .filter((f) => f !== 'no_prediction')
+          // Without a prediction these are said by its explanation.
+          .filter((f) => p.rul !== null || !['no_prediction', 'no_trend', 'no_health'].includes(f))
           .map((f) => (
             <p class="sub" key={f}>
               {words.word('pflag', f)}
@@ -164,13 +183,9 @@ function Ranked({ item, scale, models, open, href }: { item: MaintenanceItem; sc
           </span>
         </p>
       </div>
+      {props.children}
     </li>
   );
-
-  function lifeText(hours: number): string {
-    const { value, unit } = lifeParts(hours);
-    return `${format.value(value, value < 10 && unit !== 'h' ? 1 : 0)}\u202f${t(`unit.${unit}`)}`;
-  }
 
   function eventText(event: EventBody | string): string {
     if (typeof event === 'string') return Number.isFinite(Date.parse(event)) ? format.moment(Date.parse(event), plant.now()) : event;
@@ -204,10 +219,7 @@ function LifeLine({ item, scale }: { item: MaintenanceItem; scale: Scale }) {
   const { words, format } = useApp();
   const { t } = words;
   const { rul } = item.prediction;
-  const text = (h: number) => {
-    const { value, unit } = lifeParts(h);
-    return `${format.value(value, value < 10 && unit !== 'h' ? 1 : 0)}\u202f${t(`unit.${unit}`)}`;
-  };
+  const text = useLifeText();
   if (rul === null)
     return (
       <span class="life">
@@ -234,19 +246,17 @@ function LifeLine({ item, scale }: { item: MaintenanceItem; scale: Scale }) {
 }
 
 function LifeAxis({ scale }: { scale: Scale }) {
-  const { words, format } = useApp();
+  const { words } = useApp();
+  const names: Record<number, string> = { 24: '1\u202fd', 168: `1\u202f${words.t('unit.wk')}`, 720: `1\u202f${words.t('unit.mo')}`, 2160: `3\u202f${words.t('unit.mo')}`, 8760: `1\u202f${words.t('unit.y')}`, 43800: `5\u202f${words.t('unit.y')}` };
   return (
     <div class="life-axis num" aria-hidden="true">
       <span />
       <span>
-        {scale.marks.map((m) => {
-          const { value, unit } = lifeParts(m);
-          return (
-            <i key={m} style={{ left: `${scale.place(m) * 100}%` }}>
-              {m === 24 ? `1\u202f${words.t('unit.d')}` : m === 168 ? `1\u202f${words.t('unit.wk')}` : m === 720 ? `1\u202f${words.t('unit.mo')}` : m === 8760 ? `1\u202f${words.t('unit.y')}` : `${format.value(value, 0)}\u202f${words.t(`unit.${unit}`)}`}
-            </i>
-          );
-        })}
+        {scale.marks.map((m) => (
+          <i key={m} style={{ left: `${scale.place(m) * 100}%` }}>
+            {names[m] ?? `${m}\u202fh`}
+          </i>
+        ))}
       </span>
     </div>
   );

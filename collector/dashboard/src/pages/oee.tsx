@@ -183,10 +183,14 @@ function Figures({ answer, scope, restated }: { answer: OeeDetail; scope: string
   );
 }
 
-function Losses({ answer, route, by, go }: { answer: OeeDetail; route: OeeRoute; by: ParetoBy; go: (next: Partial<OeeRoute>, replace?: boolean) => void }) {
+type Go = (next: Partial<OeeRoute>, replace?: boolean) => void;
+
+function Losses({ answer, route, by, go }: { answer: OeeDetail; route: OeeRoute; by: ParetoBy; go: Go }) {
   const { words, format } = useApp();
   const { t } = words;
   const rows = useMemo(() => waterfall(answer.losses), [answer.losses]);
+  const catalogue = useFetch('reasons', (s) => analysis.stopReasons(s));
+  const names = useMemo(() => new Map((catalogue.value ?? []).map((r) => [r.code, r.name])), [catalogue.value]);
   const open = (loss: string) => go({ loss: route.loss === loss ? '' : loss }, true);
   return (
     <div class="two">
@@ -199,7 +203,7 @@ function Losses({ answer, route, by, go }: { answer: OeeDetail; route: OeeRoute;
           <p class="sub">{t('oee.nothing_planned')}</p>
         ) : (
           <>
-            <Waterfall rows={rows} oee={answer.total} open={route.loss} toggle={open} />
+            <Waterfall rows={rows} oee={answer.total} open={route.loss} toggle={open} reasonName={(code) => names.get(code)} />
             <Behind
               title={t('oee.waterfall')}
               columns={[{ name: t('oee.loss') }, { name: t('table.length'), right: true }, { name: 's', right: true }, { name: t('oee.points'), right: true }, { name: t('oee.stops_title'), right: true }, { name: t('kpi.parts'), right: true }]}
