@@ -52,6 +52,13 @@ export class Format {
     return text === UNKNOWN || u === '' ? text : `${text}${NARROW}${u}`;
   }
 
+  /** A difference, always with its sign unless it is none. */
+  signed(value: number | null | undefined, digits = 1): string {
+    if (typeof value !== 'number' || !Number.isFinite(value)) return UNKNOWN;
+    const text = this.value(Math.abs(value), digits);
+    return Number(Math.abs(value).toFixed(digits)) === 0 ? text : `${value > 0 ? '+' : '−'}${text}`;
+  }
+
   count(value: number | null | undefined): string {
     if (typeof value !== 'number' || !Number.isFinite(value)) return UNKNOWN;
     return this.number('c', { maximumFractionDigits: 0 }).format(value);

@@ -57,7 +57,7 @@ try {
 
   doing = 'fit on a phone';
   await page.setViewportSize({ width: 360, height: 740 });
-  for (const hash of ['#/plant', '#/fleet']) {
+  for (const hash of ['#/plant', '#/fleet', '#/oee', '#/maintenance', '#/energy']) {
     await page.goto(`${BASE_URL}/${hash}`);
     await page.waitForSelector('main .panel');
     const wide = await sticksOut(page);

@@ -143,7 +143,7 @@ function options(latest: Latest, setIndex: (i: number | null) => void, height: n
   return {
     width: 300,
     height,
-    padding: [10, 30, 0, 0],
+    padding: [10, 40, 0, 0],
     legend: { show: false },
     tzDate: (ts) => uPlot.tzDate(new Date(ts * 1000), format.timeZone),
     scales: {

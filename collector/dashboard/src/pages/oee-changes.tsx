@@ -12,7 +12,7 @@ const FIGURES_SHOWN = 8;
 export function ChangesPanel({ comparison, before }: { comparison: Comparison | null; before: Period | null }) {
   const { words, format } = useApp();
   const { t } = words;
-  const signed = (v: number | null) => (v === null ? t('analysis.no_data') : `${v > 0 ? '+' : v < 0 ? '−' : ''}${format.value(Math.abs(v), 1)}`);
+  const signed = (v: number | null) => (v === null ? t('analysis.no_data') : format.signed(v));
   const losses = (comparison?.losses ?? []).filter((l) => Math.abs(l.points) >= 0.05);
   const most = Math.max(0.1, ...losses.map((l) => Math.abs(l.points)));
   return (
@@ -112,7 +112,7 @@ export function RestatedPanel({ items }: { items: Restated[] }) {
                     <li key={h.revision}>
                       <p class="num">
                         <strong>{t('restated.nth', { n: h.revision })}</strong> {moment(h.at)}
-                        {h.oee_points !== null && ` · ${h.oee_points >= 0 ? '+' : '−'}${format.value(Math.abs(h.oee_points), 2)} ${t('oee.points')}`}
+                        {h.oee_points !== null && ` · ${format.signed(h.oee_points, 2)} ${t('oee.points')}`}
                       </p>
                       {h.why.map((w, i) => (
                         <p key={i}>{whyText(w, words, moment)}</p>

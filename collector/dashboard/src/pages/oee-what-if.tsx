@@ -82,9 +82,9 @@ export function WhatIfPanel({ scope, period, rows }: { scope: string; period: Pe
           <span class="sub">{t('app.loading')}</span>
         ) : (
           <>
-            <strong class="big num">{gain === null ? t('analysis.no_data') : `${gain >= 0 ? '+' : '−'}${format.value(Math.abs(gain), 1)}`}</strong>{' '}
+            <strong class="big num">{gain === null ? t('analysis.no_data') : format.signed(gain)}</strong>{' '}
             {gain !== null && t('whatif.points', { after: format.percent(result.after.oee) })}
-            {parts !== null && <span class="num"> · {t('whatif.parts', { n: `${parts >= 0 ? '+' : '−'}${format.count(Math.abs(Math.round(parts)))}` })}</span>}
+            {parts !== null && <span class="num"> · {t('whatif.parts', { n: format.signed(parts, 0) })}</span>}
             <span class="sub num"> · {t('whatif.freed', { time: format.duration(result.freed_s) })}</span>
           </>
         )}

@@ -19,6 +19,11 @@ test('what is unknown is a dash, never zero and never NaN', () => {
   assert.equal(plain(en.percent(0)), '0.0 %');
 });
 
+test('a difference has its sign, and none has none', () => {
+  assert.deepEqual([0.04, -0.04, 0.06, -1.25, null].map((v) => en.signed(v)), ['0.0', '0.0', '+0.1', '−1.3', UNKNOWN]);
+  assert.equal(en.signed(-12.4, 0), '−12');
+});
+
 test('durations show their two largest parts', () => {
   const cases: [number, string][] = [
     [0, '0 s'],
