@@ -18,7 +18,7 @@ use super::{
     body::Body,
     device::Device,
     energy,
-    history::{DAY_US, Histories, Scope, wrong},
+    history::{Asked, DAY_US, Histories, Scope, wrong},
     problem::{Problem, Problems},
 };
 use crate::{
@@ -157,15 +157,18 @@ pub async fn shift(
     let range = TimeRange { from: now.plus_micros(-i64::from(days) * DAY_US), to: now };
     let done = TimeRange { from: shift.range.from, to: now };
     let (recent_energy, shift_energy) = (totals(&app, &asset, range, now).await?, totals(&app, &asset, done, now).await?);
-    let histories = Histories::read(&app, &Scope::Machine(asset.clone()), range, now).await?;
+    let before = TimeRange { from: range.from, to: done.from };
+    let asked = Asked { range, pieces: vec![before, done], whole: true };
+    let histories = Histories::read(&app, &Scope::Machine(asset.clone()), asked, now).await?;
     let simulate = move || {
         let Some(machine) = histories.machines.first() else { return Err(Problem::internal()) };
-        let recent = forecasting::recent(&machine.prepared, range, machine.known_until, recent_energy.as_ref()).ok_or_else(|| {
+        let Some(prepared) = &machine.prepared else { return Err(Problem::internal()) };
+        let recent = forecasting::recent(prepared, range, machine.known_until, recent_energy.as_ref()).ok_or_else(|| {
             let detail = format!("the machine has made fewer than 2 parts in the last {days} days: there is no rate to go by");
             Problem::new(StatusCode::CONFLICT, detail)
         })?;
         // Of the same history: what is longer than a day before the shift is not needed for it.
-        let so_far = forecasting::so_far(&machine.tally(done), shift_energy.as_ref());
+        let so_far = forecasting::so_far(&histories.piece(1), shift_energy.as_ref());
         let based_on = Basis {
             from: range.from.into(),
             to: range.to.into(),
@@ -176,7 +179,7 @@ pub async fn shift(
             standing_s: recent.standing_s,
             metered: recent_energy.is_some(),
         };
-        let asked = forecasting::request(question, app.twin.calendar(), recent, so_far, machine.prepared.ideal_cycle_s());
+        let asked = forecasting::request(question, app.twin.calendar(), recent, so_far, machine.ideal_cycle_s);
         let forecast = forecast(&asked).map_err(|errors| errors.into_iter().map(named).collect::<Vec<_>>())?;
         let shift = ShiftView { name: shift.name, from: shift.range.from.into(), to: shift.range.to.into() };
         Ok(Simulation { asset: machine.asset.to_string(), shift, at: now.into(), based_on, forecast })

@@ -18,6 +18,7 @@ use super::{
     machine::{Asked, Machine},
     view::AssetView,
 };
+use crate::production::Production;
 
 /// Beyond the end of a past state no signal is looked for.
 pub const LOOK_BACK_US: i64 = 7 * 86_400_000_000;
@@ -41,6 +42,7 @@ struct Setting<'a> {
     ideal_cycle_s: Option<f64>,
     calendar: &'a Calendar,
     reckoning: &'a Reckoning,
+    production: &'a Production,
 }
 
 impl Twin {
@@ -53,7 +55,13 @@ impl Twin {
     /// The machine as it was at each of `times`, which are in order.
     pub fn as_of(&self, asset: &AssetPath, past: Past, times: &[Timestamp]) -> Vec<AssetView> {
         let reckoning = self.reckoning();
-        let setting = Setting { asset, ideal_cycle_s: self.ideal_cycle_s(asset), calendar: &self.calendar, reckoning: &reckoning };
+        let setting = Setting {
+            asset,
+            ideal_cycle_s: self.ideal_cycle_s(asset),
+            calendar: &self.calendar,
+            reckoning: &reckoning,
+            production: &self.production,
+        };
         step(&setting, past, times)
     }
 }
@@ -85,7 +93,8 @@ fn step(setting: &Setting<'_>, mut past: Past, times: &[Timestamp]) -> Vec<Asset
         while let Some(row) = anomalies.next_if(|row| row.record.event_time <= *at) {
             machine.anomaly(&row.record);
         }
-        let asked = Asked { now: *at, shift: shift.as_ref(), reckoning: setting.reckoning, calendar: setting.calendar };
+        let Setting { calendar, reckoning, production, .. } = *setting;
+        let asked = Asked { now: *at, shift: shift.as_ref(), reckoning, calendar, production };
         let online = !machine.is_stale(*at);
         machine.view(setting.asset, online, &asked)
     };
