@@ -13,7 +13,7 @@ use super::{
     assets,
     problem::{Problem, ProblemField},
 };
-use crate::{app::App, twin::Reckoning};
+use crate::{app::App, production::Relations, twin::Reckoning};
 
 pub(super) const DAY_US: i64 = 86_400_000_000;
 /// Of one question.
@@ -237,11 +237,9 @@ async fn stood_before_rename(app: &App, asset: &AssetPath, at: Timestamp) -> Res
 
 /// A renamed machine is one: its old name is left out where its new one is there, too.
 fn counted_once(app: &App, mut paths: Vec<AssetPath>) -> Vec<AssetPath> {
-    let gone: Vec<_> = app.production.read(|relations| {
-        let among = |rename: &&crate::production::Rename| paths.binary_search(&rename.to).is_ok();
-        relations.renames().filter(among).map(|rename| rename.from.clone()).collect()
-    });
-    paths.retain(|path| !gone.contains(path));
+    let renames = app.production.read(Relations::renames);
+    let gone: Vec<_> = renames.iter().filter(|rename| paths.binary_search(&rename.to).is_ok()).map(|rename| &rename.from).collect();
+    paths.retain(|path| !gone.contains(&path));
     paths
 }
 

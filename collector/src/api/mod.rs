@@ -13,6 +13,7 @@ mod cursor;
 mod device;
 mod energy;
 mod events;
+mod downtime;
 mod feed;
 mod gateways;
 mod guard;
@@ -115,8 +116,8 @@ fn described(app: &App) -> (Router<App>, utoipa::openapi::OpenApi) {
         .routes(routes!(production::delete_run))
         .routes(routes!(production::changeovers, production::add_changeover))
         .routes(routes!(production::delete_changeover))
-        .routes(routes!(production::downtimes, production::add_downtime))
-        .routes(routes!(production::delete_downtime))
+        .routes(routes!(downtime::downtimes, downtime::add_downtime))
+        .routes(routes!(downtime::delete_downtime))
         .routes(routes!(rename::rename))
         .routes(routes!(events::tell, events::list))
         .routes(routes!(events::tell_several))

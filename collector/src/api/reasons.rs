@@ -29,6 +29,8 @@ use crate::{
 
 /// A stop is split at the latest after this.
 const MAX_STOP_US: i64 = 31 * DAY_US;
+/// So much later than this clock says "now" may be elsewhere.
+const CLOCK_AHEAD_US: i64 = 60_000_000;
 /// A changed catalogue restates the shifts of so long.
 const RESTATED_BACK_US: i64 = 7 * DAY_US;
 
@@ -162,7 +164,7 @@ pub struct Assigned {
 
 /// Register a stop reason
 ///
-/// It holds from `from` to `to`, over what was registered before and over what the machine said. To split a stop register another reason for a part of
+/// It holds from `from` to `to`, over what was registered before and over what the machine said. To split a stop register another for a part of
 /// it. What shifts had stated is restated at once, with its history; the running shift follows.
 #[utoipa::path(post, path = "/api/v1/stop-reason-assignments", tag = "production", request_body = Assign,
     responses((status = 201, body = Assigned), (status = 404, body = Problem, content_type = "application/problem+json"), Problems))]
@@ -174,7 +176,9 @@ pub async fn assign(
     let asset = known(&app, &body.asset)?;
     let mut changing = app.production.changing().await;
     let now = clock::now();
-    let (range, at) = (TimeRange { from: body.from.0, to: body.to.0 }, changing.at(now));
+    // A stop that goes on is told of up to now, by a clock that may be a little ahead.
+    let to = if body.to.0 <= now.plus_micros(CLOCK_AHEAD_US) { body.to.0.min(now) } else { body.to.0 };
+    let (range, at) = (TimeRange { from: body.from.0, to }, changing.at(now));
     let id = new_id();
     let assignment =
         ReasonAssignment { id: id.clone(), range, reason: body.reason.clone(), by: who.name.clone(), at, comment: body.comment.clone() };

@@ -1,7 +1,10 @@
 //! What every endpoint about registrations shares: finding them, pages of them, and what follows from a change.
 
-use kpi::{calendar::clipped, oee::Why};
+use axum::Json;
+use kpi::{calendar::clipped, oee::Why, utc::Utc};
 use protocol::{AssetPath, TimeRange, Timestamp};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{
     assets,
@@ -12,8 +15,9 @@ use super::{
 };
 use crate::{
     app::App,
+    clock, metrics,
     production::{
-        Entries, Entry, Relations, Said,
+        Changing, Entries, Entry, Relations, Said,
         restate::{self, Restated},
     },
 };
@@ -141,4 +145,53 @@ pub(super) fn check_text(field: &str, text: &str, max: usize, faults: &mut Vec<P
 /// All faults at once, if there are any.
 pub(super) fn all_right(faults: Vec<ProblemField>) -> Result<(), Problem> {
     if faults.is_empty() { Ok(()) } else { Err(Problem::invalid(faults)) }
+}
+
+/// What was taken back changed these shifts.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TakenBack {
+    restated: Vec<Restated>,
+}
+
+pub(super) fn times(changing: &mut Changing<'_>) -> (Timestamp, Timestamp) {
+    let now = clock::now();
+    (now, changing.at(now))
+}
+
+/// Database first, then memory; the oldest leaves if there are too many.
+pub(super) async fn put<T: Said>(
+    app: &App,
+    read: impl Fn(&Relations) -> &Entries<T>,
+    write: impl Fn(&mut Relations) -> &mut Entries<T>,
+    entries: &[Entry<T>],
+) -> Result<(), Problem> {
+    let surplus = app.production.read(|relations| read(relations).surplus());
+    app.store.register(&entries.iter().collect::<Vec<_>>(), surplus.as_deref()).await?;
+    app.production.change(|relations| {
+        let list = write(relations);
+        if surplus.and_then(|id| list.remove(&id)).is_some() {
+            metrics::registration_dropped(T::KIND);
+        }
+        entries.iter().cloned().for_each(|entry| list.put(entry));
+    });
+    Ok(())
+}
+
+pub(super) async fn remove<T: Said>(app: &App, write: impl Fn(&mut Relations) -> &mut Entries<T>, id: &str) -> Result<Entry<T>, Problem> {
+    let unknown = || Problem::not_found(format!("nothing with the id {id:?} is registered here"));
+    app.production.change(|relations| write(relations).get(id).cloned()).ok_or_else(unknown)?;
+    app.store.unregister(id).await?;
+    app.production.change(|relations| write(relations).remove(id)).ok_or_else(unknown)
+}
+
+pub(super) async fn taken_back(app: &App, place: &str, range: TimeRange, why: &Why, now: Timestamp) -> Result<Json<TakenBack>, Problem> {
+    let passed = clipped(range, TimeRange { from: range.from, to: now });
+    let scope: Scope = place.parse().map_err(|_| Problem::internal())?;
+    Ok(Json(TakenBack { restated: follow(app, &scope, passed.unwrap_or(range), why, now).await? }))
+}
+
+/// An entry, for a message.
+pub(super) fn told<T>(entry: &Entry<T>, what: &str) -> String {
+    let to = entry.to().map_or_else(|| "now".to_owned(), |to| Utc(to).to_string());
+    format!("that of {what:?} from {} to {to}", Utc(entry.range.from))
 }

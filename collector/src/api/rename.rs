@@ -11,13 +11,13 @@ use super::{
     body::Body,
     history::wrong,
     problem::{Problem, ProblemField, Problems},
-    registered::{all_right, known},
+    registered::{all_right, known, new_id, put},
 };
 use crate::{
     app::App,
     clock,
     production::{
-        Rename,
+        Entry, OPEN, Rename,
         restate::{self, Restated},
     },
 };
@@ -72,12 +72,28 @@ pub async fn rename(
     let rename = Rename { from, to, at, by: who.name, registered_at: changing.at(now) };
     app.store.insert_rename(&rename).await?;
     app.production.change(|relations| relations.rename(rename.clone()));
+    carry_run_over(&app, &rename).await?;
     app.twin.renamed(&rename);
     let why = Why::SettingsChanged { by: rename.by.clone(), at: rename.registered_at.into() };
     let names = app.production.read(|relations| relations.with_later_names(&rename.to));
     let restated = restate::at_once(&app, &names, TimeRange { from: at, to: now }, &why, now).await?;
     let Rename { from, to, by, .. } = rename;
     Ok((StatusCode::CREATED, Json(Renamed { from: from.to_string(), to: to.to_string(), at: body.at, by, restated })))
+}
+
+/// A product run that goes on goes on under the new path.
+async fn carry_run_over(app: &App, rename: &Rename) -> Result<(), Problem> {
+    let open = app.production.read(|relations| {
+        let here = relations.runs.of(rename.from.as_str(), TimeRange { from: rename.at, to: OPEN });
+        here.filter(|run| run.to().is_none() && run.range.from < rename.at).cloned().collect::<Vec<_>>()
+    });
+    for run in open {
+        let ended = Entry { range: TimeRange { to: rename.at, ..run.range }, ..run.clone() };
+        let range = TimeRange { from: rename.at, to: OPEN };
+        let goes_on = Entry { id: new_id(), place: rename.to.to_string(), range, by: rename.by.clone(), at: rename.registered_at, ..run };
+        put(app, |relations| &relations.runs, |relations| &mut relations.runs, &[ended, goes_on]).await?;
+    }
+    Ok(())
 }
 
 /// The oldest data of a path before `at`, if there are any.

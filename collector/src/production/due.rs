@@ -1,9 +1,9 @@
 //! Which shifts of which machines are to be stated, or reckoned again: pure, asked with the time.
 //!
-//! Stands between what changes figures (data that come late, what people register, the end of a shift) and `restate`, which reckons and stores.
+//! Stands between what changes figures (late data, what people register, the end of a shift) and `restate`, which reckons and stores.
 //!
-//! Invariants: a shift is stated when its end has passed the data's watermark, or after a while without data; whatever comes for it later makes it due
-//! again; a shift that is due is due once, for all reasons together; the list is bounded, and what does not fit is counted.
+//! Invariants: a shift is stated when its end has passed the data's watermark, or after a while without data; whatever comes for it later makes it
+//! due again; a shift that is due is due once, for all reasons together; the list is bounded, and what does not fit is counted.
 
 use std::collections::{BTreeMap, HashMap};
 

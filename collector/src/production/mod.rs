@@ -2,7 +2,7 @@
 //! have to be restated for it.
 //!
 //! Stands between the API (which changes it), the store (which keeps it) and everything that reckons: the twin and the reader of history ask here for
-//! what goes into a machine's record beside its data, so that live and historical answers agree. `relations` and `due` are pure; `restate` is the shell.
+//! what goes into a machine's record beside its data, so that live and historical answers agree. `relations` and `due` are pure, `restate` is not.
 //!
 //! Invariants: what is in memory is in the database (written there first); no lock is held across an await but [`Production::changing`], which keeps
 //! one change after another; whoever holds the twin's lock may ask here, never the other way round.
@@ -99,7 +99,7 @@ impl Production {
     }
 
     pub fn has_renames(&self) -> bool {
-        self.read(|relations| relations.renames().next().is_some())
+        self.read(Relations::has_renames)
     }
 
     /// Records came: those for shifts that have been stated make them due. Call it when they can be asked for.

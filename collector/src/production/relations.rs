@@ -261,8 +261,15 @@ impl Relations {
         self.renamed.insert(rename.to.clone(), rename);
     }
 
-    pub fn renames(&self) -> impl Iterator<Item = &Rename> {
-        self.renamed.values()
+    /// In order of time, so that a machine of several names goes from each to the next.
+    pub fn renames(&self) -> Vec<Rename> {
+        let mut renames: Vec<_> = self.renamed.values().cloned().collect();
+        renames.sort_by(|a, b| (a.at, &a.to).cmp(&(b.at, &b.to)));
+        renames
+    }
+
+    pub fn has_renames(&self) -> bool {
+        !self.renamed.is_empty()
     }
 
     /// Under which name the machine came to be, if it had another before.

@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// Shifts that one round reckons.
-const MAX_A_ROUND: usize = 200;
+const MAX_A_ROUND: usize = 100;
 /// Shifts that are reckoned while a person waits; more are done in the background.
 const MAX_AT_ONCE: usize = 50;
 
@@ -135,7 +135,7 @@ async fn work(app: &App, job: Job, now: Timestamp) {
     }
 }
 
-/// Reckons the stated shifts of machines that share time with `range`, because of `why`; what changed, in order. What is too much at once is done soon.
+/// Reckons the stated shifts of machines that share time with `range`, because of `why`, and tells what changed. What is too much is done soon.
 ///
 /// # Errors
 /// [`Problem`] if the store does not answer; what is left is done soon.

@@ -1,6 +1,6 @@
 //! What people say of production: stop reasons, products, registrations, renamed machines.
 //!
-//! Read whole at a start, into `production::Relations`; written with each change, before memory is. Bounded by that module: what it lets go is deleted.
+//! Read whole at a start, into `production::Relations`; written with each change, before memory is. Bounded by that module: what it lets go leaves.
 
 use protocol::{AssetPath, TimeRange, Timestamp};
 use sqlx::{Row, sqlite::SqliteRow};

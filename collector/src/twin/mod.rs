@@ -36,7 +36,7 @@ use self::{
 use crate::{
     config::Config,
     local,
-    production::{Production, Rename},
+    production::{Production, Relations, Rename},
 };
 
 /// Machines that are kept; more are in the lake only, and counted.
@@ -118,9 +118,7 @@ impl Twin {
     pub fn with_production(mut self, production: Production) -> Self {
         self.production = production;
         self.set_catalogue(self.production.catalogue());
-        for rename in self.production.read(|relations| relations.renames().cloned().collect::<Vec<_>>()) {
-            self.renamed(&rename);
-        }
+        self.production.read(Relations::renames).iter().for_each(|rename| self.renamed(rename));
         self
     }
 

@@ -11,7 +11,7 @@ use protocol::{AssetPath, MachineState, StateChange, TimeQuality, Timestamp};
 use serde_json::Value;
 
 use super::{Inner, Twin};
-use crate::production::Production;
+use crate::production::Relations;
 
 impl Twin {
     /// Takes in the last of everything, and the running shift's states and counts. Call it when all replayed rows have been pushed into the lake
@@ -33,8 +33,11 @@ impl Twin {
         inner.roll_shift(&self.calendar, now);
         inner.restore(latest);
         if let Some((states, parts)) = history {
-            inner.restore_shift(&states, &parts, &self.production);
+            inner.restore_shift(&states, &parts);
         }
+        drop(inner);
+        // Machines with another name go on from what they did under the one before.
+        self.production.read(Relations::renames).iter().for_each(|rename| self.renamed(rename));
         Ok(())
     }
 }
@@ -96,27 +99,21 @@ impl Inner {
         }
     }
 
-    fn restore_shift(&mut self, states: &QueryResult, parts: &QueryResult, production: &Production) {
+    fn restore_shift(&mut self, states: &QueryResult, parts: &QueryResult) {
         if states.truncated || parts.truncated {
             tracing::warn!("the shift so far has more rows than a query may give; its OEE starts incomplete");
         }
         let keep_from = self.keep_from();
         for row in &states.rows {
             let Some((asset, change)) = state_of(row) else { continue };
-            let heirs = production.read(|relations| relations.heirs(&asset, change.event_time));
-            for name in std::iter::once(&asset).chain(&heirs) {
-                if let Some(machine) = self.machines.get_mut(name) {
-                    machine.state(&change, keep_from);
-                }
+            if let Some(machine) = self.machines.get_mut(&asset) {
+                machine.state(&change, keep_from);
             }
         }
         for row in &parts.rows {
             let Some((asset, count)) = parts_of(row) else { continue };
-            let heirs = production.read(|relations| relations.heirs(&asset, count.to.plus_micros(-1)));
-            for name in std::iter::once(&asset).chain(&heirs) {
-                if let Some(machine) = self.machines.get_mut(name) {
-                    machine.count(count);
-                }
+            if let Some(machine) = self.machines.get_mut(&asset) {
+                machine.count(count);
             }
         }
     }

@@ -116,6 +116,9 @@ async fn every_documented_path_answers_and_every_route_is_documented() {
     let served = [
         "/api/v1/anomalies",
         "/api/v1/assets",
+        "/api/v1/assets/rename",
+        "/api/v1/changeovers",
+        "/api/v1/changeovers/{id}",
         "/api/v1/energy",
         "/api/v1/gateways",
         "/api/v1/industry40/iot/ingest",
@@ -130,14 +133,22 @@ async fn every_documented_path_answers_and_every_route_is_documented() {
         "/api/v1/metrics/{signal}",
         "/api/v1/oee",
         "/api/v1/oee/what-if",
+        "/api/v1/planned-downtime",
+        "/api/v1/planned-downtime/{id}",
+        "/api/v1/product-runs",
+        "/api/v1/product-runs/{id}",
+        "/api/v1/products",
         "/api/v1/quality/capability",
         "/api/v1/quality/chart",
         "/api/v1/quality/yield",
         "/api/v1/reliability/fit",
+        "/api/v1/restatements",
         "/api/v1/session",
         "/api/v1/shifts",
         "/api/v1/sql",
         "/api/v1/states",
+        "/api/v1/stop-reason-assignments",
+        "/api/v1/stop-reasons",
         "/api/v1/tariff",
         "/health",
         "/health/ready",
@@ -149,7 +160,7 @@ async fn every_documented_path_answers_and_every_route_is_documented() {
     assert_eq!(documented, served);
     for (path, item) in paths {
         for method in item.as_object().unwrap().keys() {
-            let path = path.replace("{device_id}", "a%2Fb%2Fc%2Fd").replace("{signal}", "x");
+            let path = path.replace("{device_id}", "a%2Fb%2Fc%2Fd").replace("{signal}", "x").replace("{id}", "1");
             let request = Request::builder().method(method.to_uppercase().as_str()).uri(&path).body(Body::empty()).unwrap();
             let status = plant.send(request).await.status.as_u16();
             assert!(status != 404 && status != 405, "{method} {path}: {status}");

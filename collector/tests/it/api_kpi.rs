@@ -61,7 +61,7 @@ async fn an_answer_explains_itself_and_its_losses_add_up() {
     assert!(rows.iter().any(|r| r["category"] == "minor_stops" && r["stops"] == 10));
     let intervals = answer["intervals"].as_array().unwrap();
     assert_eq!(intervals.len(), 21);
-    assert_eq!((&intervals[0]["cause"], &intervals[0]["rule"]), (&json!("unplanned_stop"), &json!("machine_state")));
+    assert_eq!((&intervals[0]["cause"], &intervals[0]["rule"]), (&json!("unplanned_stop"), &json!("machine_reason")));
     assert_eq!((&intervals[2]["cause"], &intervals[2]["rule"]), (&json!("minor_stop"), &json!("short_stop")));
     assert_eq!(intervals[2]["evidence"]["state"], "idle");
     assert!(intervals.windows(2).all(|w| w[0]["to"] == w[1]["from"]));

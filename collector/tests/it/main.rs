@@ -18,6 +18,7 @@ mod api_plant;
 mod api_quality;
 #[cfg(test)]
 mod api_twin;
+mod api_production;
 mod command_line;
 mod delivery;
 mod enrollment;
