@@ -105,6 +105,11 @@ fn describe() {
     metrics::describe_counter!("millrace_collector_statements_dropped_total", "Shifts that were to be reckoned again, and were not.");
     metrics::describe_gauge!("millrace_collector_statements_waiting", "Shifts that wait to be reckoned again.");
     metrics::describe_counter!("millrace_collector_registrations_dropped_total", "The oldest registrations, which left for new ones.");
+    metrics::describe_counter!("millrace_collector_predictions_total", "Predictions of machines that were reckoned.");
+    metrics::describe_counter!(
+        "millrace_collector_maintenance_failed_total",
+        "Machines that could not be predicted in a round, by what failed."
+    );
     metrics::describe_gauge!("millrace_collector_journal_bytes", metrics::Unit::Bytes, "Size of the journal on disk.");
 }
 

@@ -87,9 +87,11 @@ pub async fn read(app: &App, asset: &AssetPath, asked: TimeRange, now: Timestamp
     let first_state = states.first().map(|s| s.at);
     let first = first_state.into_iter().chain(events.first().map(|e| e.at)).min();
     let period = TimeRange { from: first.map_or(asked.from, |first| first.clamp(asked.from, asked.to.plus_micros(-1))), to: asked.to };
-    let operating = match first_state {
-        Some(_) => OperatingTime::Intervals(producing(&states, period, known_until)),
-        None => OperatingTime::Calendar,
+    let operating = match (first_state, first) {
+        (Some(_), _) => OperatingTime::Intervals(producing(&states, period, known_until)),
+        (None, Some(_)) => OperatingTime::Calendar,
+        // Of a machine that nothing is known of no hour is claimed.
+        (None, None) => OperatingTime::Intervals(Vec::new()),
     };
     if config.failures_from_stops {
         let record = MachineRecord { states, ..MachineRecord::default() };

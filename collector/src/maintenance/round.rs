@@ -97,15 +97,20 @@ pub async fn run(app: App, stop: CancellationToken) {
     let every = app.config.maintenance.predict_every;
     let keep_us = i64::try_from(app.config.maintenance.keep_predictions.as_micros()).unwrap_or(i64::MAX);
     let mut pruned_at: Option<Timestamp> = None;
+    let mut due_at = Instant::now() + every;
     loop {
         tokio::select! {
-            () = tokio::time::sleep(every) => {}
+            () = tokio::time::sleep_until(due_at) => {}
             () = app.maintenance.wake.notified() => {}
             () = stop.cancelled() => return,
         }
         let now = clock::now();
+        let which = if Instant::now() >= due_at { Which::All } else { Which::Told };
+        if which == Which::All {
+            due_at = Instant::now() + every;
+        }
         tokio::select! {
-            result = round(&app, now) => if let Err(error) = result {
+            result = look_at(&app, which, now) => if let Err(error) = result {
                 tracing::warn!(%error, "a round of predictions was not finished");
             },
             () = stop.cancelled() => return,
@@ -121,16 +126,29 @@ pub async fn run(app: App, stop: CancellationToken) {
     }
 }
 
+/// Which machines are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Which {
+    All,
+    /// Those of which something was told: whoever tells much does not make all of them be looked at each time.
+    Told,
+}
+
 /// One round as of `now`.
 ///
 /// # Errors
 /// [`StoreError`]; what was done until then stands.
 pub async fn round(app: &App, now: Timestamp) -> Result<(), StoreError> {
+    look_at(app, Which::All, now).await
+}
+
+async fn look_at(app: &App, which: Which, now: Timestamp) -> Result<(), StoreError> {
     let budget = (app.config.maintenance.predict_every / 8).max(LEAST_BUDGET);
     let mut machines = machines(app, now);
     machines.sort_by_cached_key(|seen| app.maintenance.precedence(seen));
+    let looked_at: Vec<&Seen> = machines.iter().filter(|seen| which == Which::All || app.maintenance.is_dirty(&seen.asset)).collect();
     let begun = Instant::now();
-    for (done, seen) in machines.iter().enumerate() {
+    for (done, seen) in looked_at.iter().enumerate() {
         if done > 0 && begun.elapsed() > budget {
             break;
         }
@@ -143,7 +161,7 @@ pub async fn round(app: &App, now: Timestamp) -> Result<(), StoreError> {
     app.maintenance.survey(&machines);
     let horizon_h = app.config.maintenance.horizon.as_secs_f64() / 3_600.0;
     let begun = Instant::now();
-    for (done, seen) in machines.iter().filter(|seen| app.maintenance.is_due(seen, now)).enumerate() {
+    for (done, seen) in looked_at.iter().filter(|seen| app.maintenance.is_due(seen, now)).enumerate() {
         if done > 0 && begun.elapsed() > budget {
             break;
         }
@@ -205,7 +223,16 @@ async fn predicted(app: &App, seen: &Seen, horizon_h: f64, now: Timestamp) -> Re
 
 /// Reckons the facts of a machine; scores predictions of lives that have ended since.
 async fn refresh(app: &App, seen: &Seen, now: Timestamp) -> Result<(), ReadError> {
-    app.maintenance.begin_facts(seen);
+    // Whatever is told from now on makes the facts old again.
+    app.maintenance.mark(seen, false);
+    let result = reckon(app, seen, now).await;
+    if result.is_err() {
+        app.maintenance.mark(seen, true);
+    }
+    result
+}
+
+async fn reckon(app: &App, seen: &Seen, now: Timestamp) -> Result<(), ReadError> {
     let past = read_all(app, &seen.asset, now).await?;
     let asset = past.asset.clone();
     let facts = tokio::task::spawn_blocking(move || Facts::of(&past, now)).await;
@@ -313,11 +340,8 @@ impl Maintenance {
         machine.known = Some(known);
     }
 
-    /// Whatever is told from now on makes the facts old again.
-    fn begin_facts(&self, seen: &Seen) {
-        let mut inner = self.inner.lock();
-        let machine = inner.machines.entry(seen.asset.clone()).or_default();
-        machine.is_dirty = false;
+    fn mark(&self, seen: &Seen, is_dirty: bool) {
+        self.inner.lock().machines.entry(seen.asset.clone()).or_default().is_dirty = is_dirty;
     }
 
     fn know(&self, seen: &Seen, facts: Facts) {

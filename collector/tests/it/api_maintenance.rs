@@ -6,6 +6,7 @@ use collector::{
     clock,
     config::Config,
     maintenance::{learned, round, training},
+    store::PredictionRow,
 };
 use protocol::{
     Anomaly, AnomalyKind, AssetPath, MachineState, Quality, Record, Severity, SignalName, StateChange, TimeQuality, Timestamp,
@@ -105,7 +106,7 @@ async fn events_that_cannot_be_are_refused_and_a_batch_judges_each_by_itself() {
     plant.post("/api/v1/events", &json!({"event": failure("plant1/press-shop/line1/unknown", at)})).await.problem(404);
     let future = failure(PRESS, clock::now().plus_micros(600 * SECOND));
     assert_eq!(plant.post("/api/v1/events", &json!({"event": future})).await.problem(400)["errors"][0]["field"], "event.at");
-    plant.post("/api/v1/events", &json!({"event": {}, "extra": 1})).await.problem(400);
+    plant.post("/api/v1/events", &json!({"event": {}, "extra": 1})).await.problem(422);
     let events = json!([
         {"id": "a", "kind": "failure", "asset": PRESS, "at": rfc3339(at)},
         {"id": "a", "kind": "failure", "asset": PRESS, "at": rfc3339(at)},
@@ -144,6 +145,44 @@ async fn events_are_listed_by_machine_kind_and_time_page_by_page() {
     let period = format!("from={}&to={}", rfc3339(hours_ago(4)), rfc3339(hours_ago(2)));
     assert_eq!(plant.get(&format!("/api/v1/events?{period}")).await.ok()["items"].as_array().unwrap().len(), 3);
     assert_eq!(plant.get("/api/v1/events?asset=plant2").await.ok()["items"], json!([]));
+}
+
+#[tokio::test]
+async fn beyond_the_most_events_new_ones_are_refused_and_known_ones_still_recognised() {
+    let mut plant = Plant::new().await;
+    configured(&mut plant, "max_events = 1000");
+    let event = |n: usize| json!({"id": format!("e{n}"), "kind": "count", "at": rfc3339(hours_ago(1)), "n": n});
+    let events: Vec<Value> = (0..1_000).map(event).collect();
+    assert_eq!(plant.post("/api/v1/events/batch", &json!({ "events": events })).await.ok()["accepted"], 1_000);
+    plant.post("/api/v1/events", &json!({"event": event(1_000)})).await.problem(507);
+    assert_eq!(plant.post("/api/v1/events", &json!({"event": event(7)})).await.ok()["duplicate"], true);
+}
+
+#[tokio::test]
+async fn an_hour_keeps_its_first_prediction_that_says_something_and_old_ones_go() {
+    let plant = Plant::new().await;
+    let press = path("press-1");
+    let row = |at: Timestamp, rul_h: Option<f64>| PredictionRow {
+        asset: press.clone(),
+        at,
+        rul_h,
+        lower_h: rul_h,
+        upper_h: None,
+        health: Some(0.5),
+        failure_probability: None,
+        model_version: rul_h.map(|_| "age".into()),
+        score: None,
+    };
+    let (old, new) = (hours_ago(100), hours_ago(2));
+    let minute = |at: Timestamp, n: i64| at.plus_micros(n * 60 * SECOND);
+    for row in [row(old, Some(1.0)), row(new, None), row(minute(new, 1), Some(7.0)), row(minute(new, 2), Some(8.0))] {
+        plant.app.store.keep_prediction(&row).await.unwrap();
+    }
+    let all = protocol::TimeRange { from: Timestamp(0), to: clock::now() };
+    let kept = plant.app.store.predictions(Some(&press), None, all, 10).await.unwrap();
+    assert_eq!(kept.iter().map(|r| (r.at, r.rul_h)).collect::<Vec<_>>(), [(minute(new, 1), Some(7.0)), (old, Some(1.0))]);
+    assert_eq!(plant.app.store.prune_predictions(hours_ago(50)).await.unwrap(), 1);
+    assert_eq!(plant.app.store.predictions(None, Some("plant1"), all, 10).await.unwrap().len(), 1);
 }
 
 /// Ages between failures of ReliaWiki's six units: beta 1.93268, eta 73.526 h. An hour of repair after each.
@@ -204,7 +243,7 @@ async fn reliability_of_known_ages_is_the_worked_example_from_events_and_from_st
 async fn without_data_there_are_flags_and_null_and_an_unknown_machine_is_not_found() {
     let plant = Plant::new().await;
     let answer = plant.get(&format!("/api/v1/maintenance/reliability?asset={PRESS}")).await.ok();
-    assert_eq!(answer["flags"], json!(["no_data", "no_failures"]));
+    assert_eq!(answer["flags"], json!(["no_data", "no_failures", "no_operating_time"]));
     assert!(answer["growth"].is_null() && answer["trend"].is_null() && answer["replacement"].is_null());
     assert!(answer["kpis"]["mtbf"]["mtbf_h"].is_null());
     let prediction = plant.post("/api/v1/industry40/maintenance/predict", &json!({"device_id": PRESS})).await.ok();
@@ -224,6 +263,10 @@ async fn without_data_there_are_flags_and_null_and_an_unknown_machine_is_not_fou
     plant.get(&format!("/api/v1/maintenance?scope={unknown}")).await.problem(404);
     plant.get(&format!("/api/v1/maintenance/reliability?asset={PRESS}&cost_preventive=1")).await.problem(400);
     plant.get(&format!("/api/v1/maintenance/reliability?asset={PRESS}&confidence=NaN")).await.problem(400);
+}
+
+async fn predictions(plant: &Plant) -> Value {
+    plant.get(&format!("/api/v1/maintenance/predictions?asset={PRESS}")).await.ok()
 }
 
 /// Vibration that grows by a line from 1 mm/s to the limit of 4.5 mm/s.
@@ -265,14 +308,13 @@ async fn a_prediction_of_a_degrading_signal_holds_the_truth_is_kept_and_is_score
     let listed = plant.get(&format!("/api/v1/maintenance?scope={PRESS}")).await.ok();
     near(&listed["items"][0]["prediction"]["rul"]["hours"], rul.hours, 2.0);
 
-    let page = || plant.get(&format!("/api/v1/maintenance/predictions?asset={PRESS}"));
-    let before = page().await.ok();
+    let before = predictions(&plant).await;
     assert_eq!(before["items"].as_array().unwrap().len(), 1, "{before}");
     assert!(before["items"][0]["score"].is_null() && before["items"][0]["model_version"] == "degradation");
 
     plant.post("/api/v1/events", &json!({"event": failure(PRESS, limit_at)})).await;
     round::round(&plant.app, clock::now()).await.unwrap();
-    let after = page().await.ok();
+    let after = predictions(&plant).await;
     let scored = after["items"].as_array().unwrap().iter().find(|i| i["at"] == rfc3339(asked_at)).unwrap();
     near(&scored["score"]["true_rul_h"], 200.0, 1e-9);
     near(&scored["score"]["error_h"], rul.hours - 200.0, 1e-6);
@@ -285,7 +327,7 @@ async fn a_prediction_of_a_degrading_signal_holds_the_truth_is_kept_and_is_score
     let earlier = hours_ago(112);
     plant.post("/api/v1/events", &json!({"event": failure(PRESS, earlier)})).await;
     round::round(&plant.app, clock::now()).await.unwrap();
-    let again = page().await.ok();
+    let again = predictions(&plant).await;
     let scored = again["items"].as_array().unwrap().iter().find(|i| i["at"] == rfc3339(asked_at)).unwrap();
     near(&scored["score"]["true_rul_h"], 100.0, 1e-9);
 }
@@ -302,7 +344,7 @@ async fn a_replacement_before_the_failure_censors_what_was_predicted_and_open_or
     ]);
     plant.post("/api/v1/events/batch", &json!({ "events": events })).await.ok();
     round::round(&plant.app, clock::now()).await.unwrap();
-    let page = plant.get(&format!("/api/v1/maintenance/predictions?asset={PRESS}")).await.ok();
+    let page = predictions(&plant).await;
     let scored = page["items"].as_array().unwrap().iter().find(|i| i["at"] == rfc3339(hours_ago(50))).unwrap();
     assert_eq!(scored["score"]["censored"], true);
     near(&scored["score"]["true_rul_h"], 30.0, 1e-9);
