@@ -107,7 +107,7 @@ pub fn state_intervals(states: &[StateChange], known_until: Timestamp) -> Vec<St
     order.iter().zip(ends).filter_map(interval).collect()
 }
 
-/// Counts of which none has more bad parts than parts: a part that is rejected after its minute was counted is taken from a count before or after.
+/// Counts of which none has more bad parts than parts: a part that is rejected after its minute was counted is taken from a count before, or else after it.
 /// What is left over, because more were rejected than made in all, is left out.
 pub fn part_counts(counts: &[PartCount]) -> Vec<Parts> {
     let mut all: Vec<Parts> = counts
@@ -117,10 +117,11 @@ pub fn part_counts(counts: &[PartCount]) -> Vec<Parts> {
         .collect();
     all.sort_by_key(|p| (p.to, p.from));
     let mut owed = (0_u64, 0_u64);
-    for p in all.iter_mut() {
+    // Parts are rejected after they were made; what is left are parts from before the period.
+    for p in all.iter_mut().rev() {
         owed = settled(p, owed);
     }
-    for p in all.iter_mut().rev() {
+    for p in all.iter_mut() {
         owed = settled(p, owed);
     }
     all

@@ -230,3 +230,21 @@ fn a_condition_needs_a_signal_and_a_limit_on_the_right_side() {
         assert!(seen.contains(&expected), "{expected:?} is not among {seen:#?}");
     }
 }
+
+#[test]
+fn a_meter_and_a_template_of_machines_are_checked_when_they_are_read() {
+    let text = |asset: &str, ingest: &str| {
+        format!("[collector]\ndata_dir = \"/tmp/x\"\n[[asset]]\npath = \"a/b/c/d\"\n{asset}\n[ingest]\n{ingest}\n")
+    };
+    let config =
+        parse(&text("power_signal = \"active_power\"\npower_unit = \"kW.h\"", "asset_template = \"a/b/{device_type}/{device_id}\""))
+            .expect("valid");
+    let asset = &config.assets[0];
+    assert_eq!((asset.power_signal.as_ref().map(|s| s.as_str()), asset.power_unit.as_deref()), (Some("active_power"), Some("kW.h")));
+    assert_eq!(config.ingest.asset_template.as_deref(), Some("a/b/{device_type}/{device_id}"));
+    assert_eq!(parse("[collector]\ndata_dir = \"/tmp/x\"\n").expect("valid").ingest.asset_template, None);
+    let wrong = parse(&text("power_signal = \"Power\"\npower_unit = \"Cel\"", "asset_template = \"a/b/c/d\"")).expect_err("it is wrong");
+    let keys: Vec<_> = wrong.iter().map(|problem| problem.key.as_str()).collect();
+    assert_eq!(keys, ["asset[0].power_signal", "asset[0].power_unit", "ingest.asset_template"]);
+    assert!(parse(&text("", "asset_template = \"a/b/{device_id}\"")).is_err(), "it makes no path of four parts");
+}

@@ -91,8 +91,8 @@ async fn capability_of_known_numbers_is_the_one_by_hand() {
     });
     let answer = plant.post("/api/v1/quality/capability", &brought).await.ok();
     near(&answer["pp"]["value"], 1.0);
-    // Moving ranges of 2 and 1 over d2 = 1.128379.
-    near(&answer["cp"]["value"], 6.0 / (6.0 * 1.5 / 1.128_379_167_095_512_6));
+    // Moving ranges of 2 and 1 over d2 = 2 / sqrt pi.
+    near(&answer["cp"]["value"], 6.0 / (6.0 * 1.5 / std::f64::consts::FRAC_2_SQRT_PI));
 }
 
 #[tokio::test]

@@ -87,6 +87,15 @@ fn running_before_init_says_what_to_do() {
 }
 
 #[test]
+fn the_name_of_what_comes_by_the_api_is_no_gateways() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (config, _) = init(dir.path());
+    let output = run(&["token", "create", "--gateway", "api"], &config);
+    assert_eq!(output.status.code(), Some(64));
+    assert!(text(&output.stderr).contains("choose another"), "{}", text(&output.stderr));
+}
+
+#[test]
 fn keys_and_tokens_are_made_listed_and_revoked() {
     let dir = tempfile::tempdir().expect("a folder");
     let (config, _) = init(dir.path());

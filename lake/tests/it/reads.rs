@@ -139,3 +139,60 @@ async fn the_latest_of_everything_is_the_same_hot_and_stored() {
     assert_eq!(hot.gateways.iter().map(|totals| totals.readings).collect::<Vec<_>>(), [30, 25]);
     assert_eq!(hot.losses.iter().map(|total| total.count).collect::<Vec<_>>(), [15, 15]);
 }
+
+fn changed(record: Record, change: impl FnOnce(&mut protocol::WindowSummary)) -> Record {
+    let Record::Window(mut w) = record else { panic!("a window") };
+    change(&mut w);
+    Record::Window(w)
+}
+
+#[tokio::test]
+async fn windows_that_touch_the_period_come_with_their_units_and_without_bad_ones() {
+    let root = tempfile::tempdir().unwrap();
+    let lake = open(root.path()).await;
+    lake.push(vec![
+        row(1, 1, window(1, 0, 1.0)),
+        row(1, 2, changed(window(1, 5, 2.0), |w| w.quality = protocol::Quality::Bad)),
+        row(1, 3, window(2, 5, 9.0)),
+    ]);
+    lake.commit().await.unwrap();
+    lake.push(vec![row(1, 4, changed(window(1, 10, 3.0), |w| w.unit = "K".into())), row(1, 5, window(1, 15, 4.0))]);
+    let found = lake.windows(&asset(1), &signal("spindle_temperature"), range(4, 15), 10).await.unwrap();
+    assert_eq!((found.units.as_slice(), found.bad), (&["Cel".to_owned(), "K".to_owned()][..], 1));
+    let points: Vec<_> = found.points.iter().map(|p| (p.start, p.mean, p.unit, p.count)).collect();
+    assert_eq!(points, [(at(0), 1.0, 0, 5), (at(10), 3.0, 1, 5)], "the one that begins at its end does not touch it");
+    let units = lake.units(&asset(1), range(0, 20)).await.unwrap();
+    let name = signal("spindle_temperature");
+    assert_eq!(units, [(name.clone(), "Cel".to_owned()), (name.clone(), "K".to_owned())]);
+    let most = lake.windows(&asset(1), &name, range(0, 20), 2).await;
+    assert!(matches!(most, Err(LakeError::TooManyRows { max: 2 })), "{most:?}");
+}
+
+#[tokio::test]
+async fn of_each_step_the_last_window_of_every_signal_is_given() {
+    let root = tempfile::tempdir().unwrap();
+    let lake = open(root.path()).await;
+    let other = |seconds, value| changed(window(1, seconds, value), |w| w.signal = signal("power"));
+    lake.push(vec![row(1, 1, window(1, 0, 1.0)), row(1, 2, window(1, 5, 2.0)), row(1, 3, other(0, 7.0)), row(1, 4, window(2, 0, 9.0))]);
+    lake.commit().await.unwrap();
+    lake.push(vec![
+        row(1, 5, window(1, 10, 3.0)),
+        row(1, 6, changed(window(1, 10, 99.0), |w| w.correction = true)),
+        row(1, 7, window(1, 10, 4.0)),
+        row(1, 8, window(1, 20, 5.0)),
+    ]);
+    let last = async |from: i64, to: i64, step: u64| {
+        let found = lake.last_windows(&asset(1), range(from, to), Duration::from_secs(step), 100).await.unwrap();
+        found.iter().map(|row| (row.record.signal.to_string(), row.record.end, row.record.last)).collect::<Vec<_>>()
+    };
+    let temperature = |end: i64, value: f64| ("spindle_temperature".to_owned(), at(end), value);
+    assert_eq!(last(0, 20, 20).await, [("power".to_owned(), at(5), 7.0), temperature(15, 4.0)], "of two of one window the later one");
+    assert_eq!(last(0, 10, 10).await, [("power".to_owned(), at(5), 7.0), temperature(10, 2.0)], "the end of a step is part of it");
+    assert_eq!(last(5, 25, 10).await, [temperature(15, 4.0), temperature(25, 5.0)], "its beginning is not");
+    let most = lake.last_windows(&asset(1), range(0, 30), Duration::from_secs(1), 3).await;
+    assert!(matches!(most, Err(LakeError::TooManyRows { max: 3 })), "{most:?}");
+    for (range, step) in [(range(0, 30), 0), (range(5, 5), 1)] {
+        let wrong = lake.last_windows(&asset(1), range, Duration::from_secs(step), 3).await;
+        assert!(matches!(wrong, Err(LakeError::InvalidRange { .. })), "{wrong:?}");
+    }
+}
