@@ -1,7 +1,8 @@
 //! What a machine does and makes: states and part counts out of what its messages say.
 //!
-//! Stands beside the windows: facts of a message in, [`StateChange`] and [`PartCount`] out. Invariant: each change of state is told once, in
-//! order of time; the parts told add up to the growth of the counters, wraps included, each part once.
+//! Stands beside the windows: facts of a message in, [`StateChange`] and [`PartCount`] out. Invariants: each change of state is told, in order of time
+//! but for what an overtaken message tells; the parts told add up to the growth of the counters, wraps included, each part once. An old message that
+//! comes again or late is no restart of a counter.
 
 pub mod counter;
 
@@ -16,6 +17,8 @@ pub const PARTS_INTERVAL_US: u64 = 1_000_000;
 const ELAPSED_JITTER_US: i64 = 500_000;
 /// A message that is older than the last one by at most this came out of order; by more, the clock was set back.
 const REORDER_US: i64 = 60_000_000;
+/// A sender without sequence numbers whose messages go on being that old has had its clock set back; before, they are old messages.
+const BELIEVED_US: u64 = 300_000_000;
 /// Longest stop reason that is kept.
 const MAX_REASON_BYTES: usize = 200;
 
@@ -42,6 +45,10 @@ pub struct Counts {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Facts<'a> {
     pub at: Timestamp,
+    /// When it came, on the monotonic clock.
+    pub mono_us: u64,
+    /// It was surely made after the message before: by its sequence, or because its time is that of its arrival.
+    pub is_next: bool,
     pub time_quality: TimeQuality,
     pub state: Option<MachineState>,
     pub since: Since,
@@ -63,6 +70,9 @@ pub struct Machine {
     pending: Option<Pending>,
     #[serde(skip)]
     told_us: u64,
+    /// Since when (monotonic) messages come that are much older than one before, by their stamps.
+    #[serde(skip)]
+    behind_since: Option<u64>,
     /// Found in the checkpoint, and no state was seen since: it is told again.
     #[serde(skip)]
     retell: bool,
@@ -92,10 +102,13 @@ struct Pending {
 impl Machine {
     /// Takes the facts of a message in order; gives a change of state if there is one. Parts wait for [`Machine::parts`].
     pub fn take(&mut self, asset: &AssetPath, facts: &Facts<'_>) -> Option<StateChange> {
-        self.count(facts);
+        let is_old = self.is_old(facts);
+        if !is_old {
+            self.count(facts);
+        }
         let state = facts.state?;
-        if self.state_seen_at.is_some_and(|seen| is_older(facts.at, seen)) {
-            return None;
+        if is_old || self.state_seen_at.is_some_and(|seen| is_older(facts.at, seen)) {
+            return self.overtaken(asset, facts);
         }
         self.state_seen_at = Some(facts.at);
         let reason = clip(facts.reason);
@@ -129,6 +142,32 @@ impl Machine {
         Some(StateChange { asset: asset.clone(), event_time: at, state, reason: reason.to_owned(), time_quality: facts.time_quality })
     }
 
+    /// The facts of a message that newer ones have overtaken: the state that it tells was entered before the one that stands, if the machine itself
+    /// says when. Its counters have nothing to add to newer ones.
+    pub fn overtaken(&self, asset: &AssetPath, facts: &Facts<'_>) -> Option<StateChange> {
+        let (Some(state), Since::At(since)) = (facts.state, facts.since) else { return None };
+        let is_earlier = self.state.as_ref().is_some_and(|standing| since < standing.since);
+        is_earlier.then(|| StateChange {
+            asset: asset.clone(),
+            event_time: since,
+            state,
+            reason: clip(facts.reason).to_owned(),
+            time_quality: facts.time_quality,
+        })
+    }
+
+    /// Whether a message is an old one. By its stamp alone it could also be the first after the sender's clock was set back: then more of the kind
+    /// follow, and no others.
+    fn is_old(&mut self, facts: &Facts<'_>) -> bool {
+        let newest = self.state_seen_at.max(self.counted_at);
+        if facts.is_next || newest.is_none_or(|newest| !is_reset(facts.at, newest)) {
+            self.behind_since = None;
+            return false;
+        }
+        let since = *self.behind_since.get_or_insert(facts.mono_us);
+        facts.mono_us.saturating_sub(since) < BELIEVED_US
+    }
+
     /// The parts that wait, if their time has come or `force` is set; and whether they were made across a restart.
     pub fn parts(&mut self, asset: &AssetPath, now_us: u64, force: bool) -> Option<(PartCount, bool)> {
         if !force && !self.spans_restart() && now_us.saturating_sub(self.told_us) < PARTS_INTERVAL_US {
@@ -152,6 +191,7 @@ impl Machine {
     /// Goes on in another process, whose clock reads `now_us`.
     pub fn resume(&mut self, now_us: u64) {
         self.told_us = now_us;
+        self.behind_since = None;
         self.retell = self.state.is_some();
         self.spans_restart = self.counted_at.is_some();
     }

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use collector::twin::backlog::outside;
 use kpi::{
     calendar::Calendar,
     oee::{Catalogue, LossCategory, MachineRecord, Oee, PartInterval, Prepared, ProductRun, Rules, StatePoint, StopReason, Tally},
@@ -67,10 +68,10 @@ impl History {
         let counted = (asked.0, (asked.1 + hours(1)).min(now.as_micros()));
         let (runs, ideal_cycle_s) = products(spec, drive.life(machine));
         let Ok(asset) = AssetPath::new(drive.asset(machine)) else { panic!("{} is no path", drive.asset(machine)) };
-        let holes = holes(drive, &asset, now);
+        let holes = drive.twin.holes(&asset);
         let record = MachineRecord {
             states: states(&stored.states, around),
-            parts: parts(&stored.parts, counted),
+            parts: outside(&holes, parts(&stored.parts, counted)),
             holes: holes.clone(),
             runs,
             ideal_cycle_s,
@@ -90,10 +91,6 @@ impl History {
     }
 }
 
-fn holes(_: &Drive, _: &AssetPath, _: Timestamp) -> Vec<TimeRange> {
-    Vec::new()
-}
-
 /// As `Lake::states`: those within, and the last one before.
 fn states(stored: &[StateChange], around: Span) -> Vec<StatePoint> {
     let at = |state: &StateChange| state.event_time.as_micros();
@@ -103,9 +100,9 @@ fn states(stored: &[StateChange], around: Span) -> Vec<StatePoint> {
 }
 
 /// As `Lake::parts`.
-fn parts(stored: &[PartCount], counted: Span) -> Vec<PartInterval> {
-    let within = |parts: &&PartCount| counted.0 < parts.to.as_micros() && parts.to.as_micros() <= counted.1;
-    stored.iter().filter(within).map(PartInterval::from).collect()
+fn parts(stored: &[PartCount], counted: Span) -> impl Iterator<Item = PartInterval> {
+    let within = move |parts: &&PartCount| counted.0 < parts.to.as_micros() && parts.to.as_micros() <= counted.1;
+    stored.iter().filter(within).map(PartInterval::from)
 }
 
 /// What the planning has entered: which product is made when, or one ideal cycle for all.

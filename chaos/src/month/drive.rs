@@ -129,7 +129,7 @@ impl Drive {
         let sender = |spec: &Spec| {
             let dice = Dice::of(sensors.number(), Concern::Sensors);
             let life = draw(spec, &shifts, dice, scenario.span);
-            let talker = Talker::new(spec, &life, super::seconds(spec.gateway as i64 * 7));
+            let talker = Talker::new(spec, &life, super::seconds(23 + spec.gateway as i64 * 14));
             Sender { life, talker, outbox: VecDeque::new(), recent: VecDeque::new(), behind: None, link_down: 0 }
         };
         let senders: Vec<Sender> = scenario.machines.iter().map(sender).collect();

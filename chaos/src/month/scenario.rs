@@ -104,9 +104,9 @@ impl Scenario {
         };
         let machines = vec![
             spec(0, "press", Kind::Sequenced, &[3.2]),
-            spec(1, "lathe", Kind::Sequenced, &[9.0, 14.5]),
+            spec(1, "lathe", Kind::Sequenced, &[6.0, 9.0]),
             spec(2, "oven", Kind::Plain, &[6.5]),
-            spec(3, "mill", Kind::Sequenced, &[12.0]),
+            spec(3, "mill", Kind::Sequenced, &[9.5]),
             spec(4, "packer", Kind::Sequenced, &[1.6]),
             spec(5, "saw", Kind::Bare, &[7.3]),
         ];

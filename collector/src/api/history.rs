@@ -13,7 +13,11 @@ use super::{
     assets,
     problem::{Problem, ProblemField},
 };
-use crate::{app::App, production::Relations, twin::Reckoning};
+use crate::{
+    app::App,
+    production::Relations,
+    twin::{Reckoning, backlog},
+};
 
 pub(super) const DAY_US: i64 = 86_400_000_000;
 /// Of one question.
@@ -105,6 +109,8 @@ impl History {
         let reading = app.twin.tallies().reading(&asset);
         let margin_us = reckoning.margin_us();
         let record = record_of(app, &asset, span, now).await?;
+        // Of what is missing now the rest will come.
+        let complete_until = record.holes.iter().map(|hole| hole.from).fold(known_until, Ord::min);
         let missing: Vec<_> = missing().collect();
         // Thousands of rows are put in order.
         let reckoned = tokio::task::spawn_blocking(move || {
@@ -115,7 +121,7 @@ impl History {
         let (prepared, made) = reckoned.await.map_err(|_| Problem::internal())?;
         let mut fresh = made.iter().map(|(_, tally)| Arc::clone(tally));
         let tallies = kept.into_iter().map(|kept| kept.or_else(|| fresh.next()).unwrap_or_default()).collect();
-        app.twin.tallies().keep(&reading, made, known_until, margin_us);
+        app.twin.tallies().keep(&reading, made, complete_until, margin_us);
         Ok(Self { asset, known_until, ideal_cycle_s, tallies, prepared: asked.whole.then_some(prepared) })
     }
 
@@ -134,8 +140,10 @@ impl History {
 async fn record_of(app: &App, asset: &AssetPath, range: TimeRange, now: Timestamp) -> Result<MachineRecord, Problem> {
     let mut record = states_around(app, asset, range, now).await?;
     let counted = TimeRange { from: range.from, to: range.to.plus_micros(COUNT_MARGIN_US).min(now) };
+    record.holes = app.twin.holes(asset);
     for (path, part) in app.production.lineage(asset, counted) {
-        record.parts.extend(app.lake.parts(&path, part).await?.iter().map(PartInterval::from));
+        let counts = app.lake.parts(&path, part).await?;
+        record.parts.extend(backlog::outside(&record.holes, counts.iter().map(PartInterval::from)));
     }
     record.ideal_cycle_s = app.twin.ideal_cycle_s(asset);
     let mut record = record.with_plan(app.twin.calendar().plan(range));

@@ -5,7 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use protocol::{GatewayStatus, LossReason, Timestamp};
+use protocol::{GatewayStatus, LossReason, TimeRange, Timestamp};
+
+use super::backlog::{self, Newest};
 
 /// Gateways report every second or few (an upload or a heartbeat); three times the expected interval without one is offline.
 pub const ONLINE_FOR_US: i64 = 15_000_000;
@@ -21,6 +23,9 @@ pub(super) struct Gateway {
     pub(super) status: Option<GatewayStatus>,
     pub(super) readings_stored: u64,
     pub(super) losses: BTreeMap<LossReason, u64>,
+    newest: Option<Newest>,
+    /// What it holds and has not sent.
+    pub(super) hole: Option<TimeRange>,
 }
 
 impl Gateway {
@@ -29,6 +34,8 @@ impl Gateway {
             return;
         }
         (self.last_seen, self.excused_until) = (Some(received_at), None);
+        self.newest = Newest::next(self.newest, received_at, status);
+        self.hole = backlog::hole(self.newest, received_at, status);
         self.status = Some(status.clone());
     }
 

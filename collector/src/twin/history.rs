@@ -94,7 +94,7 @@ fn step(setting: &Setting<'_>, mut past: Past, times: &[Timestamp]) -> Vec<Asset
             machine.anomaly(&row.record);
         }
         let Setting { calendar, reckoning, production, .. } = *setting;
-        let asked = Asked { now: *at, shift: shift.as_ref(), reckoning, calendar, production };
+        let asked = Asked { now: *at, shift: shift.as_ref(), reckoning, calendar, production, hole: None };
         let online = !machine.is_stale(*at);
         machine.view(setting.asset, online, &asked)
     };

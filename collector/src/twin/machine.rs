@@ -14,6 +14,7 @@ use protocol::{Anomaly, GatewayId, Quality, SignalName, StateChange, TimeRange, 
 
 use super::{
     Production, Reckoning,
+    backlog::outside,
     view::{AnomalyView, AssetView, PartsView, ShiftView, SignalView},
 };
 
@@ -45,6 +46,8 @@ pub(super) struct Asked<'a> {
     pub(super) reckoning: &'a Reckoning,
     pub(super) calendar: &'a Calendar,
     pub(super) production: &'a Production,
+    /// What its gateway holds and has not sent.
+    pub(super) hole: Option<TimeRange>,
 }
 
 /// What a machine did under the name that it had before.
@@ -69,14 +72,16 @@ pub(super) struct Machine {
     counts_dropped_at: Option<Timestamp>,
     /// Of the shift that was asked for last.
     live: Option<LiveMachine>,
+    /// That it was made with.
+    live_hole: Option<TimeRange>,
     last_anomaly: Option<Anomaly>,
     /// Newest event time of any kind.
     last_data: Option<Timestamp>,
     longest_window_us: i64,
     /// When it last changed, in the twin's own count.
     pub(super) version: u64,
-    /// What of a view changes with time alone: online, stale, shift.
-    pub(super) shown: Option<(bool, bool, Option<Timestamp>)>,
+    /// What of a view changes with time alone: online, stale, shift, what is missing.
+    pub(super) shown: Option<(bool, bool, Option<Timestamp>, Option<TimeRange>)>,
 }
 
 impl Machine {
@@ -180,7 +185,7 @@ impl Machine {
             }
         }
         if let Some(live) = &mut self.live {
-            live.count(count);
+            outside(self.live_hole.as_slice(), [count].into_iter()).into_iter().for_each(|count| live.count(count));
         }
     }
 
@@ -202,13 +207,15 @@ impl Machine {
 
     /// The sums of `shift` so far.
     fn tally(&mut self, path: &protocol::AssetPath, shift: &Shift, asked: &Asked<'_>) -> Tally {
-        let Asked { now, reckoning, calendar, production, .. } = *asked;
+        let Asked { now, reckoning, calendar, production, hole, .. } = *asked;
         let window = TimeRange { from: shift.range.from, to: now.min(shift.range.to) };
         let known_until = self.known_until(now);
-        if self.live.as_ref().is_none_or(|live| live.window() != shift.range) {
+        if self.live.as_ref().is_none_or(|live| live.window() != shift.range || self.live_hole != hole) {
+            self.live_hole = hole;
             let record = MachineRecord {
                 states: self.states.iter().map(StatePoint::from).collect(),
-                parts: self.counts.values().copied().collect(),
+                parts: outside(hole.as_slice(), self.counts.values().copied()),
+                holes: hole.into_iter().collect(),
                 ideal_cycle_s: self.ideal_cycle_s,
                 ..MachineRecord::default()
             };

@@ -6,6 +6,7 @@
 //! Invariants: it holds nothing that can't be rebuilt from the lake; newest means by event time, not by arrival; its size is bounded; no lock is
 //! held across an await, and none longer than one batch or one page of views takes.
 
+pub mod backlog;
 mod gateway;
 pub mod history;
 mod machine;
@@ -23,7 +24,7 @@ use kpi::{
     oee::{Catalogue, PartInterval, Rules},
 };
 use parking_lot::Mutex;
-use protocol::{AssetPath, GatewayId, GatewayStatus, Record, StampedRecord, Timestamp};
+use protocol::{AssetPath, GatewayId, GatewayStatus, Record, StampedRecord, TimeRange, Timestamp};
 
 pub use gateway::{ONLINE_FOR_US, Presence};
 pub use tallies::Tallies;
@@ -212,12 +213,19 @@ impl Twin {
         let mut inner = self.inner.lock();
         inner.roll_shift(&self.calendar, moment.now);
         let Inner { machines, gateways, running, reckoning, .. } = &mut *inner;
-        let asked = Asked { now: moment.now, shift: running.as_deref(), reckoning, calendar: &self.calendar, production: &self.production };
+        let asked = Asked {
+            now: moment.now,
+            shift: running.as_deref(),
+            reckoning,
+            calendar: &self.calendar,
+            production: &self.production,
+            hole: None,
+        };
         let from = after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
         let page = machines.range_mut::<AssetPath, _>((from, std::ops::Bound::Unbounded)).take(limit);
         page.map(|(path, m)| {
-            let online = online(gateways, m, moment);
-            m.view(path, online, &asked)
+            let (online, hole) = (online(gateways, m, moment), hole(gateways, m));
+            m.view(path, online, &Asked { hole, ..asked })
         })
         .collect()
     }
@@ -226,10 +234,17 @@ impl Twin {
         let mut inner = self.inner.lock();
         inner.roll_shift(&self.calendar, moment.now);
         let Inner { machines, gateways, running, reckoning, .. } = &mut *inner;
-        let asked = Asked { now: moment.now, shift: running.as_deref(), reckoning, calendar: &self.calendar, production: &self.production };
+        let asked = Asked {
+            now: moment.now,
+            shift: running.as_deref(),
+            reckoning,
+            calendar: &self.calendar,
+            production: &self.production,
+            hole: None,
+        };
         let machine = machines.get_mut(path)?;
-        let online = online(gateways, machine, moment);
-        Some(machine.view(path, online, &asked))
+        let (online, hole) = (online(gateways, machine, moment), hole(gateways, machine));
+        Some(machine.view(path, online, &Asked { hole, ..asked }))
     }
 
     /// Whether a machine of that path was described or heard of.
@@ -257,6 +272,13 @@ impl Twin {
         self.inner.lock().machines.get(path).map_or(now, |m| m.known_until(now))
     }
 
+    /// When nothing is known of the machine, though newer data is here: its gateway holds a backlog.
+    pub fn holes(&self, path: &AssetPath) -> Vec<TimeRange> {
+        let inner = self.inner.lock();
+        let hole = inner.machines.get(path).and_then(|machine| hole(&inner.gateways, machine));
+        hole.into_iter().collect()
+    }
+
     /// The machines that changed since `version` (0: all), and the version to ask with next.
     pub fn changes(&self, version: u64, moment: Moment) -> (u64, Vec<AssetView>) {
         let mut guard = self.inner.lock();
@@ -267,7 +289,7 @@ impl Twin {
         let next = inner.version + 1;
         for machine in inner.machines.values_mut() {
             let online = online(&inner.gateways, machine, moment);
-            let shown = Some((online, machine.is_stale(moment.now), shift));
+            let shown = Some((online, machine.is_stale(moment.now), shift, hole(&inner.gateways, machine)));
             if machine.shown != shown {
                 machine.shown = shown;
                 machine.version = next;
@@ -275,11 +297,18 @@ impl Twin {
             }
         }
         let Inner { machines, gateways, running, reckoning, version: newest, .. } = inner;
-        let asked = Asked { now: moment.now, shift: running.as_deref(), reckoning, calendar: &self.calendar, production: &self.production };
+        let asked = Asked {
+            now: moment.now,
+            shift: running.as_deref(),
+            reckoning,
+            calendar: &self.calendar,
+            production: &self.production,
+            hole: None,
+        };
         let changed = machines.iter_mut().filter(|(_, m)| m.version > version);
         let views = changed.map(|(path, m)| {
-            let online = online(gateways, m, moment);
-            m.view(path, online, &asked)
+            let (online, hole) = (online(gateways, m, moment), hole(gateways, m));
+            m.view(path, online, &Asked { hole, ..asked })
         });
         (*newest, views.collect())
     }
@@ -368,6 +397,10 @@ impl Inner {
     fn gateway(&mut self, id: &GatewayId) -> &mut Gateway {
         self.gateways.entry(id.clone()).or_default()
     }
+}
+
+fn hole(gateways: &HashMap<GatewayId, Gateway>, machine: &Machine) -> Option<TimeRange> {
+    machine.gateway.as_ref().and_then(|id| gateways.get(id)).and_then(|g| g.hole)
 }
 
 fn online(gateways: &HashMap<GatewayId, Gateway>, machine: &Machine, moment: Moment) -> bool {

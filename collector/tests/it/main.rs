@@ -14,11 +14,11 @@ mod api_live;
 mod api_maintenance;
 #[cfg(test)]
 mod api_plant;
+mod api_production;
 #[cfg(test)]
 mod api_quality;
 #[cfg(test)]
 mod api_twin;
-mod api_production;
 mod command_line;
 mod delivery;
 mod enrollment;

@@ -15,6 +15,8 @@ fn at(second: i64) -> Timestamp {
 fn facts(second: i64, state: Option<MachineState>, since: Since, total: Option<u64>) -> Facts<'static> {
     Facts {
         at: at(second),
+        mono_us: 0,
+        is_next: true,
         time_quality: TimeQuality::Synced,
         state,
         since,
@@ -111,4 +113,49 @@ fn rejects_and_rework_count_beside_the_total() {
     assert_eq!((parts.produced, parts.rejected, parts.reworked), (7, 3, 1));
     assert_eq!((parts.from, parts.to), (at(1), at(9)));
     assert!(machine.parts(&asset(), 0, true).is_none());
+}
+
+#[test]
+fn an_old_message_of_a_sender_without_sequence_is_no_restart_of_its_counter() {
+    let mut machine = Machine::default();
+    let stamped = |second, mono_s: u64, total| Facts {
+        mono_us: mono_s * 1_000_000,
+        is_next: false,
+        bits: [32; 3],
+        ..facts(second, Some(Producing), Since::At(at(1)), Some(total))
+    };
+    machine.take(&asset(), &stamped(1_000, 1_000, 65_000));
+    machine.take(&asset(), &stamped(1_120, 1_120, 65_020));
+    // Sent again by the broker, two minutes late; and some that were kept for hours.
+    assert_eq!(told(&mut machine, &stamped(1_000, 1_121, 65_000)), None);
+    assert_eq!(told(&mut machine, &stamped(500, 1_121, 64_000)), None);
+    machine.take(&asset(), &stamped(1_180, 1_180, 65_030));
+    assert_eq!(machine.parts(&asset(), 0, true).unwrap().0.produced, 30);
+}
+
+#[test]
+fn a_clock_of_a_sender_without_sequence_that_stays_set_back_is_followed_after_a_while() {
+    let mut machine = Machine::default();
+    let stamped = |second, mono_s: u64, total| Facts {
+        mono_us: mono_s * 1_000_000,
+        is_next: false,
+        ..facts(second, Some(Producing), Since::Unknown, Some(total))
+    };
+    machine.take(&asset(), &stamped(7_200, 7_200, 100));
+    for minute in 0..=6 {
+        let second = 3_600 + minute * 60;
+        machine.take(&asset(), &Facts { state: Some(Idle), ..stamped(second, 7_260 + u64::try_from(minute).unwrap() * 60, 110) });
+    }
+    assert_eq!(machine.state.as_ref().map(|entered| (entered.state, entered.since)), Some((Idle, at(3_900))));
+    assert_eq!(machine.parts(&asset(), 0, true).unwrap().0.produced, 10, "what was made meanwhile is not lost");
+}
+
+#[test]
+fn a_change_of_state_in_a_message_that_was_overtaken_is_told() {
+    let mut machine = Machine::default();
+    machine.take(&asset(), &facts(10, Some(Producing), Since::At(at(0)), None));
+    assert_eq!(told(&mut machine, &facts(30, Some(Producing), Since::At(at(25)), None)), Some((25, Producing)));
+    assert_eq!(told(&mut machine, &facts(20, Some(Idle), Since::At(at(20)), None)), Some((20, Idle)), "it stood from 20 to 25");
+    assert_eq!(told(&mut machine, &facts(21, Some(Idle), Since::Unknown, None)), None, "when it was left is not known");
+    assert_eq!(told(&mut machine, &facts(31, Some(Producing), Since::At(at(25)), None)), None, "and nothing has changed for what stands");
 }

@@ -77,7 +77,7 @@ impl Pipeline {
     /// Takes a sample of `sender` in; returns the readings taken.
     pub(super) fn take(&mut self, now: Now, sender: u32, sample: &Sample) -> u64 {
         let (at, time_quality) = self.event_time(now, sample.stamp);
-        let Some(Passed { in_order, new_session }) = self.pass(now, sender, sample, at) else {
+        let Some(passed) = self.pass(now, sender, sample, at) else {
             let readings = sample.readings.len() as u64 + sample.bad.iter().map(|b| b.count).sum::<u64>();
             self.totals.duplicates = self.totals.duplicates.saturating_add(readings);
             let asset = self.registry.senders[sender as usize].asset;
@@ -95,9 +95,7 @@ impl Pipeline {
         }
         let taken = sample.readings.len() as u64;
         self.totals.readings = self.totals.readings.saturating_add(taken);
-        if in_order {
-            self.machine(now, asset, sample, (at, time_quality), new_session);
-        }
+        self.machine(now, asset, sample, (at, time_quality), passed);
         taken
     }
 
@@ -133,7 +131,7 @@ impl Pipeline {
         }
     }
 
-    fn machine(&mut self, now: Now, asset: u32, sample: &Sample, (at, time_quality): (Timestamp, TimeQuality), new_session: bool) {
+    fn machine(&mut self, now: Now, asset: u32, sample: &Sample, (at, time_quality): (Timestamp, TimeQuality), passed: Passed) {
         let since = match (sample.since, sample.elapsed_us) {
             (Some(since), _) if time_quality == TimeQuality::Synced => Since::At(since),
             (_, Some(elapsed)) => Since::Elapsed(at.plus_micros(-elapsed)),
@@ -141,14 +139,24 @@ impl Pipeline {
         };
         let facts = Facts {
             at,
+            mono_us: now.mono_us,
+            is_next: sample.stamp.is_none() || sample.sequence.is_some(),
             time_quality,
             state: sample.state,
             since,
             reason: &sample.reason,
             counts: sample.counts,
             bits: sample.counter_bits,
-            new_session,
+            new_session: passed.new_session,
         };
+        if !passed.in_order {
+            let Asset { machine, path, .. } = &self.registry.assets[asset as usize];
+            if let Some(change) = machine.overtaken(path, &facts) {
+                self.registry.note(asset, News::Due);
+                self.out.emit(change);
+            }
+            return;
+        }
         let Some(change) = self.asset_facts(asset, &facts) else {
             if self.registry.assets[asset as usize].machine.spans_restart() {
                 self.tell_parts(asset, now.mono_us, true);
@@ -268,8 +276,9 @@ impl Pipeline {
     }
 }
 
+#[derive(Debug, Clone, Copy)]
 struct Passed {
-    /// Newer than all before: what it says of the machine stands.
+    /// Newer than all before: what it says of the machine stands. Else it was overtaken.
     in_order: bool,
     new_session: bool,
 }
