@@ -1,4 +1,4 @@
-//! What a month of OEE costs over a real lake: 100 machines at once, and one of them. `cargo xtask bench --only oee_month`.
+//! What a month of OEE costs over a real lake: of one machine, of a line of ten, and of all 100. `cargo xtask bench --only oee_month`.
 //!
 //! A collector on its own folder, asked through its router as HTTP asks it: a month by shift, first right after a start (`cold`: nothing has been read
 //! yet), then again and again. The month is written through the lake as deliveries are (rows, commits, a compaction): a change of state each 150 s and a
@@ -126,14 +126,13 @@ fn config(folder: &Path) -> Config {
     Config::parse(&folder.join("collector.toml"), &text, []).expect("valid")
 }
 
-/// Asks once; the answer's length.
-async fn ask(router: &Router, key: &str, path: &str) -> usize {
+/// Asks once; the answer's length, or why there is none.
+async fn ask(router: &Router, key: &str, path: &str) -> Result<usize, String> {
     let request = Request::get(path).header("x-api-key", key).body(Body::empty()).expect("a request");
     let response = router.clone().oneshot(request).await.expect("answered");
     let status = response.status();
     let body = axum::body::to_bytes(response.into_body(), 256 << 20).await.expect("a body");
-    assert!(status.is_success(), "{status}: {}", String::from_utf8_lossy(&body[..body.len().min(500)]));
-    body.len()
+    if status.is_success() { Ok(body.len()) } else { Err(format!("{status}: {}", String::from_utf8_lossy(&body[..body.len().min(500)]))) }
 }
 
 fn main() {
@@ -162,8 +161,19 @@ fn main() {
     let rfc3339 = |at: i64| kpi::utc::Utc(Timestamp(at)).to_string();
     let question = |asset: &str| format!("/api/v1/oee?asset={asset}&bucket=shift&from={}&to={}", rfc3339(begin), rfc3339(end));
     let start = || runtime.block_on(Collector::start(config.clone())).expect("starts");
-    for (name, asset) in [("plant", "plant1"), ("machine", "plant1/hall/line7/press-57")] {
+    for (name, asset) in [("machine", "plant1/hall/line7/press-57"), ("line", "plant1/hall/line7"), ("plant", "plant1")] {
         let path = question(asset);
+        // Once before all: what is beyond the time that a request may take, as without optimisation, is told and not measured.
+        let collector = start();
+        let router = api::router(collector.app.clone());
+        let watch = Instant::now();
+        let answered = runtime.block_on(ask(&router, &key, &path));
+        eprintln!("{name}: {answered:?} (bytes) in {:?}", watch.elapsed());
+        drop(router);
+        runtime.block_on(collector.stop());
+        if answered.is_err() {
+            continue;
+        }
         criterion.bench_function(&format!("oee_month/{name}_cold"), |b| {
             b.iter_custom(|times| {
                 let mut taken = Duration::ZERO;
@@ -171,7 +181,7 @@ fn main() {
                     let collector = start();
                     let router = api::router(collector.app.clone());
                     let watch = Instant::now();
-                    runtime.block_on(ask(&router, &key, &path));
+                    runtime.block_on(ask(&router, &key, &path)).expect("an answer");
                     taken += watch.elapsed();
                     drop(router);
                     runtime.block_on(collector.stop());
@@ -181,9 +191,9 @@ fn main() {
         });
         let collector = start();
         let router = api::router(collector.app.clone());
-        let bytes = runtime.block_on(ask(&router, &key, &path));
-        eprintln!("an answer of {bytes} bytes");
-        criterion.bench_function(&format!("oee_month/{name}"), |b| b.iter(|| runtime.block_on(ask(&router, &key, &path))));
+        criterion.bench_function(&format!("oee_month/{name}"), |b| {
+            b.iter(|| runtime.block_on(ask(&router, &key, &path)).expect("an answer"));
+        });
         drop(router);
         runtime.block_on(collector.stop());
     }
