@@ -62,7 +62,7 @@ export function CauseTimeline(props: { intervals: Interval[]; period: Period; no
                 style={{ left: percent(from - period.from), width: percent(Date.parse(interval.to) - from) }}
                 tabIndex={i === tab ? 0 : -1}
                 aria-label={say(interval)}
-                aria-pressed={props.open === from}
+                aria-current={props.open === from ? 'true' : undefined}
                 onClick={() => {
                   setCurrent(i);
                   props.choose(interval);

@@ -78,7 +78,9 @@ function ReasonForm({ asset, interval, changed }: { asset: string; interval: Int
   const now = interval.evidence.registration === null ? '' : (interval.reason ?? '');
   const [reason, setReason] = useState(now);
   const [comment, setComment] = useState('');
-  const [part, setPart] = useState({ from: toWall(stop.from, zone), to: toWall(stop.to, zone) });
+  // What was typed; a stop that still goes on moves its end by itself.
+  const [typed, setTyped] = useState<{ from?: string; to?: string }>({});
+  const part = { from: typed.from ?? toWall(stop.from, zone), to: typed.to ?? toWall(stop.to, zone) };
   const [state, setState] = useState<{ busy: boolean; fault: string; done: Assigned | null }>({ busy: false, fault: '', done: null });
   const whole = part.from === toWall(stop.from, zone) && part.to === toWall(stop.to, zone);
 
@@ -129,11 +131,11 @@ function ReasonForm({ asset, interval, changed }: { asset: string; interval: Int
           </label>
           <label>
             <span>{t('table.from')}</span>
-            <input type="datetime-local" step="1" value={part.from} onInput={(e) => setPart({ ...part, from: e.currentTarget.value })} />
+            <input type="datetime-local" step="1" value={part.from} onInput={(e) => setTyped({ ...typed, from: e.currentTarget.value })} />
           </label>
           <label>
             <span>{t('table.to')}</span>
-            <input type="datetime-local" step="1" value={part.to} onInput={(e) => setPart({ ...part, to: e.currentTarget.value })} />
+            <input type="datetime-local" step="1" value={part.to} onInput={(e) => setTyped({ ...typed, to: e.currentTarget.value })} />
           </label>
           <span class="buttons">
             <button type="submit" class="primary" disabled={state.busy}>

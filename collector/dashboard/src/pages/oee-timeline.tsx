@@ -39,7 +39,7 @@ export function TimelinePanel(props: { asset: string; chosen: Chosen; route: Oee
     () => intervals.filter((i) => isStop(i) && (route.loss === '' || belongs(i, route.loss))).toSorted((a, b) => b.seconds - a.seconds),
     [intervals, route.loss],
   );
-  const open = route.stop === null ? undefined : (intervals.find((i) => Date.parse(i.from) === route.stop) ?? intervals.find((i) => Date.parse(i.from) <= (route.stop as number) && Date.parse(i.to) > (route.stop as number)));
+  const open = route.stop === null ? undefined : (intervals.findLast((i) => Date.parse(i.from) === route.stop) ?? intervals.find((i) => Date.parse(i.from) <= (route.stop as number) && Date.parse(i.to) > (route.stop as number)));
   const waiting = intervals.filter(unexplained).length;
   const choose = (i: Interval) => {
     const from = Date.parse(i.from);

@@ -18,6 +18,7 @@ import { useApp, usePlant } from '../state/context.ts';
 import { replaceAddress, useFetch } from '../state/fetch.ts';
 import '../styles/analysis.css';
 import '../styles/oee.css';
+import '../styles/oee-timeline.css';
 import { Behind, Flags, Waiting } from '../ui/behind.tsx';
 import { Bar, FACTORS } from '../ui/kpi.tsx';
 import { WarnMark } from '../ui/marks.tsx';
