@@ -2,7 +2,7 @@
 //!
 //! The way of a batch: `uplink` (mutual TLS) -> `ingest` (authenticate, cap, decode) -> `journal` (`ledger` decides fresh, duplicate or
 //! gap; durable, then acknowledged) -> `pipeline` (`twin`, `live`, hot rows) -> `lake`. `api` answers from `twin`, `lake` and `store`.
-//! `app` wires it.
+//! `app` wires it. What is posted to the API goes the same way from `local` on, in the name of the reserved gateway `api`.
 //!
 //! Invariant: what was acknowledged to a gateway is stored exactly once, whatever fails when.
 

@@ -1,7 +1,9 @@
 //! The machine that a path names: in one piece, with its slashes escaped, or in four.
 
-use axum::extract::{FromRequestParts, Path};
-use axum::http::request::Parts;
+use axum::{
+    extract::{FromRequestParts, Path},
+    http::request::Parts,
+};
 use protocol::AssetPath;
 
 use super::problem::Problem;

@@ -6,7 +6,11 @@
 
 use std::collections::BTreeMap;
 
-use axum::{Json, extract::State, http::HeaderMap, http::StatusCode};
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+};
 use kpi::utc::Utc;
 use protocol::{AssetPath, Quality, Record, SignalName, TimeQuality, Timestamp, WindowSummary};
 use serde::Serialize;

@@ -91,7 +91,7 @@ fn described(app: &App) -> (Router<App>, utoipa::openapi::OpenApi) {
         .routes(routes!(twin::of_machine))
         .routes(routes!(twin::history))
         .routes(routes!(simulate::shift))
-        // A path of a machine needs no escapes where nothing follows it but these.
+        // The same with the machine's path as it is, without escapes.
         .route("/api/v1/industry40/twin/{device_id}/{area}/{line}/{machine}", get(twin::of_machine))
         .route("/api/v1/industry40/twin/{device_id}/{area}/{line}/{machine}/history", get(twin::history))
         .route("/api/v1/industry40/twin/{device_id}/{area}/{line}/{machine}/simulate", post(simulate::shift))

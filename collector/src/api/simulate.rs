@@ -2,8 +2,9 @@
 //!
 //! The last days of the machine make the rates (`forecasting`), `kpi::forecast` simulates.
 
-use axum::{Json, extract::State};
+use axum::{Json, extract::State, http::StatusCode};
 use kpi::{
+    energy::EnergyTotals,
     field::FieldError,
     forecast::{Change, Forecast, Order, forecast},
     utc::Utc,
@@ -27,8 +28,6 @@ use crate::{
     forecasting::{self, Question},
     twin::view::ShiftView,
 };
-use axum::http::StatusCode;
-use kpi::energy::EnergyTotals;
 
 const MAX_DAYS: u32 = 31;
 
@@ -151,7 +150,7 @@ pub async fn shift(
     if !(1..=MAX_DAYS).contains(&days) {
         return Err(wrong("history_days", format!("must be from 1 to {MAX_DAYS}")));
     }
-    let none_runs = || Problem::new(StatusCode::CONFLICT, "no shift runs now: there is no rest of one to simulate");
+    let none_runs = || Problem::new(StatusCode::CONFLICT, "no shift runs now: there is no rest of one to simulate; ask when one does");
     let shift = app.twin.calendar().shift_at(now).filter(|shift| shift.range.from < now).ok_or_else(none_runs)?;
     let question = request.question(now, shift.range.to)?;
     let range = TimeRange { from: now.plus_micros(-i64::from(days) * DAY_US), to: now };
@@ -167,7 +166,6 @@ pub async fn shift(
             let detail = format!("the machine has made fewer than 2 parts in the last {days} days: there is no rate to go by");
             Problem::new(StatusCode::CONFLICT, detail)
         })?;
-        // Of the same history: what is longer than a day before the shift is not needed for it.
         let so_far = forecasting::so_far(&histories.piece(1), shift_energy.as_ref());
         let based_on = Basis {
             from: range.from.into(),

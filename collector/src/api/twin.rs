@@ -34,6 +34,8 @@ use crate::{
 const MAX_POINTS: i64 = 500;
 const DEFAULT_POINTS: i64 = 100;
 const MAX_PERIOD_US: i64 = 31 * DAY_US;
+/// See [`as_of`].
+const LATELY_US: i64 = 3_600_000_000;
 /// Last values of signals that are read for one answer.
 const MAX_VALUES: usize = 200_000;
 /// Of each machine the newest is shown.
@@ -130,9 +132,17 @@ async fn as_of(app: &App, asset: &AssetPath, times: &[Timestamp], step: Duration
         return Err(assets::unknown(asset));
     }
     let (Some(first), Some(last)) = (times.first().copied(), times.last().copied()) else { return Ok(Vec::new()) };
-    let before = TimeRange { from: first.plus_micros(-LOOK_BACK_US), to: first };
-    let whole = Duration::from_micros(LOOK_BACK_US.unsigned_abs());
-    let mut windows = app.lake.last_windows(asset, before, whole, MAX_VALUES).await?;
+    // Nearly always all signals have lately sent something: a week of windows is read only for those that have not.
+    let lately = first.plus_micros(-LATELY_US);
+    let last_of = |range: TimeRange| {
+        let whole = Duration::from_micros(range.to.micros_since(range.from).unsigned_abs());
+        app.lake.last_windows(asset, range, whole, MAX_VALUES)
+    };
+    let mut windows = last_of(TimeRange { from: lately, to: first }).await?;
+    let known = app.twin.asset(asset, moment(app)).map(|view| view.signals).unwrap_or_default();
+    if known.iter().any(|known| !windows.iter().any(|row| row.record.signal.as_str() == known.signal)) {
+        windows.extend(last_of(TimeRange { from: first.plus_micros(-LOOK_BACK_US), to: lately }).await?);
+    }
     if first < last {
         windows.extend(app.lake.last_windows(asset, TimeRange { from: first, to: last }, step, MAX_VALUES).await?);
     }

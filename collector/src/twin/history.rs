@@ -20,7 +20,7 @@ use super::{
 };
 use crate::production::Production;
 
-/// Beyond the end of a past state no signal is looked for.
+/// The last values of signals are looked for so far back.
 pub const LOOK_BACK_US: i64 = 7 * 86_400_000_000;
 /// Between shifts parts are looked for so far back, for how new the data are.
 const NO_SHIFT_US: i64 = 3_600_000_000;
