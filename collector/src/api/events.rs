@@ -91,8 +91,9 @@ pub struct EventPage {
 
 /// Tell of an event
 ///
-/// Events are immutable. Without an `id` an event is named by its content, so that one told twice is recognised in any case. Maintenance knows the kinds
-/// `failure`, `repair_start`, `repair_end`, `component_replaced`, `work_order_start` and `work_order_end`; they need a known machine.
+/// Events are immutable. Without an `id` an event is named by its content, so that one told twice is recognised in any case. Maintenance
+/// knows the kinds `failure`, `repair_start`, `repair_end`, `component_replaced`, `work_order_start` and `work_order_end`; they need a
+/// known machine.
 #[utoipa::path(post, path = "/api/v1/events", tag = "maintenance", request_body = EventRequest,
     responses((status = 201, body = EventAnswer, description = "It is kept"), (status = 200, body = EventAnswer, description = "It was kept before"),
               (status = 404, body = Problem, content_type = "application/problem+json", description = "The machine is not known"),

@@ -21,6 +21,7 @@ mod health;
 pub(crate) mod history;
 mod iot;
 mod keys;
+mod lives;
 mod maintenance;
 mod oee;
 mod openapi;
@@ -122,8 +123,8 @@ fn described(app: &App) -> (Router<App>, utoipa::openapi::OpenApi) {
         .routes(routes!(events::tell, events::list))
         .routes(routes!(events::tell_several))
         .routes(routes!(maintenance::list))
-        .routes(routes!(maintenance::reliability))
-        .routes(routes!(maintenance::predictions))
+        .routes(routes!(lives::reliability))
+        .routes(routes!(lives::predictions))
         .routes(routes!(maintenance::models))
         .routes(routes!(maintenance::train))
         .routes(routes!(maintenance::predict))

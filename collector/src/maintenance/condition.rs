@@ -1,7 +1,7 @@
 //! Condition of a machine from the history of its signals: health, and what is left until a limit is reached. Pure.
 //!
-//! Stands between the lake's series and the prediction. Limits come from the machine's description; a signal in mm/s that nothing is said of is
-//! taken for an RMS velocity of a machine of 15 to 300 kW on a rigid foundation (ISO 20816-3). Other signals have trends only.
+//! Stands between the lake's series and the prediction. Limits come from the machine's description; a signal in mm/s that nothing is said
+//! of is taken for an RMS velocity of a machine of 15 to 300 kW on a rigid foundation (ISO 20816-3). Other signals have trends only.
 //!
 //! Invariant: only what was seen since the machine was last repaired counts, so that a repair makes it healthy again.
 

@@ -1,7 +1,7 @@
 //! Events as people and programs tell them: checked, put into one form, and read back.
 //!
-//! Stands before the store. Pure. Invariants: an event has an id, a kind and a time that is not in the future; the same content always makes the
-//! same event, so that one told twice is recognised; a kind that maintenance knows has the fields that it needs.
+//! Stands before the store. Pure. Invariants: an event has an id, a kind and a time that is not in the future; the same content always
+//! makes the same event, so that one told twice is recognised; a kind that maintenance knows has the fields that it needs.
 
 use kpi::{
     field::{FieldError, wrong},

@@ -1,7 +1,7 @@
 //! What is known of a machine's past: its failures, its lives and its operating time.
 //!
-//! Stands between the stores and reliability. [`read`] does the I/O, [`Facts::of`] is pure. Invariant: a machine of which no state is known is
-//! reckoned by the calendar, and that is told.
+//! Stands between the stores and reliability. [`read`] does the I/O, [`Facts::of`] is pure. Invariant: a machine of which no state is known
+//! is reckoned by the calendar, and that is told.
 
 use kpi::{
     oee::{MachineRecord, StatePoint},

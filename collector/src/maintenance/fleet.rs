@@ -1,7 +1,8 @@
 //! Run-to-failure lives of machines of one kind, as a model learns from them.
 //!
-//! A row is the mean of each signal over a step of whole hours; its time is hours of the calendar since the life began. Planning and assembling are
-//! pure, [`rows`] reads. Invariant: the same step is used for learning and for predicting; a step is only taken when it is over.
+//! A row is the mean of each signal over a step of whole hours; its time is hours of the calendar since the life began. Planning and
+//! assembling are pure, [`rows`] reads. Invariant: the same step is used for learning and for predicting; a step is only taken when it is
+//! over.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -135,8 +136,8 @@ pub fn assembled(plan: &Plan, lives: Vec<Vec<(i64, Vec<Option<f64>>)>>) -> Fleet
     Fleet { signals: Signals { settings: Vec::new(), sensors }, units: units.collect() }
 }
 
-/// What it would be wrong by to say the median life, less the age: of each unit the median of the others, at all moments up to 1.2 `cap` before the
-/// failure.
+/// What it would be wrong by to say the median life, less the age: of each unit the median of the others, at all moments up to 1.2 `cap`
+/// before the failure.
 pub fn median_life_rmse(fleet: &Fleet, cap: f64) -> Option<f64> {
     let (mut squares, mut count) = (0.0, 0_u64);
     for (i, unit) in fleet.units.iter().enumerate() {

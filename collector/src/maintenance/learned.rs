@@ -1,7 +1,7 @@
 //! A learned model as it is kept and used: its file, and what it says of a machine.
 //!
-//! The file is gzip of two lines of JSON: what kind of machine and which step it is for, then the model. It is written beside its place, synced and
-//! moved there. Invariant: a file that is damaged, or of another format, is an error and never a wrong model.
+//! The file is gzip of two lines of JSON: what kind of machine and which step it is for, then the model. It is written beside its place,
+//! synced and moved there. Invariant: a file that is damaged, or of another format, is an error and never a wrong model.
 
 use std::{
     fs::{self, File},

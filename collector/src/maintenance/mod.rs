@@ -1,12 +1,12 @@
 //! Maintenance before the failure: how reliable machines are, in what condition, and how long they will last.
 //!
-//! Stands beside the pipeline, on the lake and the database; `kpi` computes. The way of the data: [`event`] (what people and programs tell) and
-//! [`stops`] (what machines show) -> [`facts`] (lives, ages) -> [`reliability`] (laws); signals -> [`condition`] (health, degradation) and
-//! [`learned`] (a model of the fleet's own lives, made by [`training`] from [`fleet`]); all of it -> [`outlook`] (one prediction a machine).
-//! [`round`] does this in the background, keeps the predictions, and scores them when the failure comes.
+//! Stands beside the pipeline, on the lake and the database; `kpi` computes. The way of the data: [`event`] (what people and programs tell)
+//! and [`stops`] (what machines show) -> [`facts`] (lives, ages) -> [`reliability`] (laws); signals -> [`condition`] (health, degradation)
+//! and [`learned`] (a model of the fleet's own lives, made by [`training`] from [`fleet`]); all of it -> [`outlook`] (one prediction a
+//! machine). [`round`] does this in the background, keeps the predictions, and scores them when the failure comes.
 //!
-//! Invariants: it holds nothing that can't be reckoned anew from the stores, apart from learned models, which have files; its size is bounded by the
-//! twin's machines; work in the background is bounded a round, and no lock is held across an await.
+//! Invariants: it holds nothing that can't be reckoned anew from the stores, apart from learned models, which have files; its size is
+//! bounded by the twin's machines; work in the background is bounded a round, and no lock is held across an await.
 
 pub mod condition;
 pub mod event;

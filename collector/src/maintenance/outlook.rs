@@ -1,7 +1,7 @@
 //! One machine's future from all that is known of it: health, degradation, age and the learned model, joined to one prediction.
 //!
-//! Stands behind the facts and the lake, before the cache, the store and the API. Invariant: what is missing is left out, and the prediction says
-//! so; no data is no error.
+//! Stands behind the facts and the lake, before the cache, the store and the API. Invariant: what is missing is left out, and the
+//! prediction says so; no data is no error.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! Reliability of a machine or of all machines of a scope, and the laws of a kind of machine. Pure.
 //!
-//! Stands after [`super::facts`]. Several machines: their times and ages add up, no figure is averaged. Invariant: an answer holds no NaN; what a
-//! sample is too small for is `None`, with a flag.
+//! Stands after [`super::facts`]. Several machines: their times and ages add up, no figure is averaged. Invariant: an answer holds no NaN;
+//! what a sample is too small for is `None`, with a flag.
 
 use std::collections::BTreeMap;
 

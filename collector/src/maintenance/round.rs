@@ -1,7 +1,7 @@
 //! The work in the background: facts and predictions of machines with new data, scores of what was predicted, and when to train.
 //!
-//! A round takes a quarter of the time between two rounds at most; who was not looked at in it comes first in the next. One machine that fails does
-//! not stop the others.
+//! A round takes a quarter of the time between two rounds at most; who was not looked at in it comes first in the next. One machine that
+//! fails does not stop the others.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 

@@ -2,9 +2,9 @@
 //!
 //! Stands between the stored states and events, and reliability. Pure.
 //!
-//! A stop is one stretch of the state `unplanned_stop`, whatever its reasons. It is a breakdown unless its reasons are in the catalogue and none of
-//! them is one; what a person registered counts over what the machine said. A failure that was reported within it counts in its place, and ends
-//! with it if no repair was reported.
+//! A stop is one stretch of the state `unplanned_stop`, whatever its reasons. It is a breakdown unless its reasons are in the catalogue and
+//! none of them is one; what a person registered counts over what the machine said. A failure that was reported within it counts in its
+//! place, and ends with it if no repair was reported.
 
 use std::sync::Arc;
 

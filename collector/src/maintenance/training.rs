@@ -1,8 +1,8 @@
 //! Learning a model from a fleet's own lives, in the background: when, from what, and whether the result is used.
 //!
-//! Stands beside the rounds. One training at a time, on a thread of its own that a stop of the process does not wait for. A model is used only if its
-//! error on lives that were held back is below that of the model in use, and below that of saying the median life. [`is_due`] and [`verdict`] are
-//! pure.
+//! Stands beside the rounds. One training at a time, on a thread of its own that a stop of the process does not wait for. A model is used
+//! only if its error on lives that were held back is below that of the model in use, and below that of saying the median life. [`is_due`]
+//! and [`verdict`] are pure.
 
 use std::{
     collections::HashSet,

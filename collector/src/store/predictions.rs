@@ -1,7 +1,7 @@
 //! What was predicted of machines, and how right it was.
 //!
-//! Invariants: at most one prediction a machine and hour; a score is written beside the prediction that it judges and may be written anew when
-//! an earlier end of that life is told.
+//! Invariants: at most one prediction a machine and hour; a score is written beside the prediction that it judges and may be written anew
+//! when an earlier end of that life is told.
 
 use kpi::condition::scoring::Score;
 use protocol::{AssetPath, TimeRange, Timestamp};

@@ -1,5 +1,5 @@
--- Events of any kind, as they were told: immutable. `body` is the whole event as JSON with its keys in order; rows are never deleted, so that the
--- greatest rowid is their number.
+-- Events of any kind, as they were told: immutable. `body` is the whole event as JSON with its keys in order; rows are never deleted, so
+-- that the greatest rowid is their number.
 CREATE TABLE events (
     id          TEXT PRIMARY KEY,
     kind        TEXT NOT NULL,
