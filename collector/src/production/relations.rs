@@ -106,48 +106,44 @@ impl<T> Entry<T> {
 #[derive(Debug, Clone)]
 pub struct Entries<T> {
     by_place: HashMap<String, Vec<Entry<T>>>,
-    len: usize,
+    /// The place of each, by its id.
+    places: HashMap<String, String>,
 }
 
 impl<T> Default for Entries<T> {
     fn default() -> Self {
-        Self { by_place: HashMap::new(), len: 0 }
+        Self { by_place: HashMap::new(), places: HashMap::new() }
     }
 }
 
 impl<T: Said> Entries<T> {
     /// Takes an entry in, over one of the same id.
     pub fn put(&mut self, entry: Entry<T>) {
-        let of_place = self.by_place.entry(entry.place.clone()).or_default();
-        match of_place.iter_mut().find(|known| known.id == entry.id) {
-            Some(known) => *known = entry,
-            None => {
-                of_place.push(entry);
-                self.len += 1;
-            }
+        if self.places.contains_key(&entry.id) {
+            self.remove(&entry.id);
         }
+        self.places.insert(entry.id.clone(), entry.place.clone());
+        self.by_place.entry(entry.place.clone()).or_default().push(entry);
     }
 
-    /// The id of what has to leave before one more comes: of all that have ended the one that ended first.
+    /// The id of what has to leave before one more comes: what ended first.
     pub fn surplus(&self) -> Option<String> {
-        let oldest = || self.all().min_by_key(|entry| entry.range.to).map(|entry| entry.id.clone());
-        if self.len < T::MAX { None } else { oldest() }
+        let oldest = || self.all().min_by_key(|entry| (entry.range.to, entry.at)).map(|entry| entry.id.clone());
+        if self.places.len() < T::MAX { None } else { oldest() }
     }
 
     pub fn remove(&mut self, id: &str) -> Option<Entry<T>> {
-        let (place, at) =
-            self.by_place.iter().find_map(|(place, entries)| Some((place.clone(), entries.iter().position(|e| e.id == id)?)))?;
+        let place = self.places.remove(id)?;
         let of_place = self.by_place.get_mut(&place)?;
-        let entry = of_place.remove(at);
+        let entry = of_place.iter().position(|entry| entry.id == id).map(|at| of_place.remove(at));
         if of_place.is_empty() {
             self.by_place.remove(&place);
         }
-        self.len -= 1;
-        Some(entry)
+        entry
     }
 
     pub fn get(&self, id: &str) -> Option<&Entry<T>> {
-        self.all().find(|entry| entry.id == id)
+        self.by_place.get(self.places.get(id)?)?.iter().find(|entry| entry.id == id)
     }
 
     /// In no order.
@@ -348,13 +344,15 @@ impl Relations {
         let mut found = Registered::default();
         let wide = TimeRange { from: range.from.plus_micros(-MARGIN_US), to: range.to.plus_micros(MARGIN_US) };
         found.renamed = self.lineage(asset, range).iter().any(|(path, _)| path != asset);
-        for (path, part) in self.lineage(asset, wide) {
+        let segments = self.lineage(asset, wide);
+        // Whole where nothing cuts it: evidence tells when it began.
+        let cut = segments.len() > 1;
+        for (path, part) in segments {
             let within = |whole: TimeRange| clipped(whole, part);
             let reasons = self.reasons.of(path.as_str(), part).filter_map(|entry| {
                 Some(ReasonAssignment {
                     id: entry.id.clone(),
-                    // Whole where nothing cuts it: evidence tells when it began.
-                    range: if found.renamed { within(entry.range)? } else { entry.range },
+                    range: if cut { within(entry.range)? } else { entry.range },
                     reason: entry.what.reason.clone(),
                     by: entry.by.clone(),
                     at: entry.at,
@@ -367,7 +365,7 @@ impl Relations {
                 let ideal_cycle_s = self.products.get(&product).map(|p| p.ideal_cycle_time_s);
                 let until = entry.to().unwrap_or(part.to.max(entry.range.from.plus_micros(1)));
                 let whole = TimeRange { from: entry.range.from, to: until };
-                Some(ProductRun { range: if found.renamed { within(whole)? } else { whole }, product, order, ideal_cycle_s })
+                Some(ProductRun { range: if cut { within(whole)? } else { whole }, product, order, ideal_cycle_s })
             });
             found.runs.extend(runs);
             let changeovers = self.changeovers.of(path.as_str(), part).filter_map(|entry| {

@@ -45,6 +45,9 @@ fn a_renamed_machine_is_one_machine_over_all_its_names() {
     let of = |asset: &str| relations.registered(&path(asset), range(0, 300_000));
     assert_eq!((of("c").reasons[0].range, of("c").renamed), (range(90_000, 100_000), true));
     assert_eq!((of("a").reasons[0].range, of("a").renamed), (range(90_000, 110_000), false));
+    // Just after the change of the name: what was said of the old path for later is not said of the new one.
+    let later = relations.registered(&path("b"), range(100_001, 110_000));
+    assert!(!later.renamed && later.reasons.iter().all(|reason| reason.range.to <= Timestamp(100_000 * SECOND)));
 }
 
 #[test]
@@ -83,4 +86,23 @@ fn a_run_that_goes_on_reaches_the_end_of_what_is_asked_and_has_its_products_cycl
     assert!(found[0].range.to >= Timestamp(100 * SECOND) && found[0].range.to < OPEN);
     assert_eq!(relations.runs.remove("1").map(|e| e.to()), Some(None));
     assert!(relations.runs.get("1").is_none() && relations.registered(&path("a"), range(0, 100)).runs.is_empty());
+}
+
+#[test]
+fn when_there_are_too_many_the_one_that_ended_first_has_to_leave() {
+    let down = |i: usize| {
+        let from = i64::try_from(i).unwrap();
+        entry(&i.to_string(), "plant1", range(from, from + 10), Downtime { kind: DowntimeKind::Break, name: "break".into() })
+    };
+    let mut entries = Entries::default();
+    for i in (1..Downtime::MAX).rev() {
+        entries.put(down(i));
+    }
+    assert_eq!(entries.surplus(), None);
+    entries.put(down(0));
+    entries.put(down(0));
+    assert_eq!(entries.all().count(), Downtime::MAX, "one of the same id is the same");
+    assert_eq!(entries.surplus().as_deref(), Some("0"));
+    assert_eq!(entries.remove("0").map(|gone| gone.range), Some(range(0, 10)));
+    assert!(entries.surplus().is_none() && entries.get("0").is_none() && entries.get("1").is_some());
 }

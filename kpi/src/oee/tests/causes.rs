@@ -117,6 +117,27 @@ fn the_machines_own_reason_counts_after_a_changeover_and_before_its_state() {
 }
 
 #[test]
+fn a_breakdown_that_the_machine_names_is_a_minor_stop_while_it_is_short_and_keeps_its_name() {
+    let rules = Rules { minor_stop_below_s: 60.0, ..Rules::default() };
+    let mut states = vec![point(0, UnplannedStop), point(30, Producing), point(100, UnplannedStop), point(200, Producing)];
+    states[0].reason = Some("M1".into());
+    states[2].reason = Some("M1".into());
+    let record = MachineRecord { states, reasons: vec![assignment("r", 0, 10, Some("M"), 1)], ..MachineRecord::default() };
+    let prepared = prepared(record, rules);
+    assert_eq!(
+        told(&prepared, 1_000),
+        [
+            (0, 10, Cause::UnplannedStop, Rule::RegisteredReason),
+            (10, 30, Cause::MinorStop, Rule::ShortStop),
+            (30, 100, Cause::Producing, Rule::MachineState),
+            (100, 200, Cause::UnplannedStop, Rule::MachineReason),
+            (200, 1_000, Cause::Producing, Rule::MachineState),
+        ]
+    );
+    assert_eq!(prepared.intervals(range(10, 30), window().to, 1)[0].reason.as_deref(), Some("M1"));
+}
+
+#[test]
 fn a_stop_shorter_than_the_limit_is_a_minor_stop_wherever_the_window_cuts_it() {
     let rules = Rules { minor_stop_below_s: 60.0, ..Rules::default() };
     let states = vec![point(0, Producing), point(400, Idle), point(459, Producing), point(700, UnplannedStop), point(760, Producing)];
