@@ -9,6 +9,8 @@ use protocol::{AssetPath, GatewayId};
 
 use crate::{
     app::App,
+    maintenance::outlook::CONFIDENCE,
+    store::PredictionRow,
     twin::{AlarmView, AssetView},
 };
 
@@ -24,6 +26,12 @@ pub(super) struct Condition {
 pub(super) fn condition(app: &App, asset: &AssetPath) -> Option<Condition> {
     let predicted = app.maintenance.of(asset)?;
     Some(Condition { health: predicted.health, rul: predicted.rul })
+}
+
+/// The remaining life that was predicted then.
+pub(super) fn stored(row: &PredictionRow) -> Option<RulAnswer> {
+    let (hours, lower_h) = row.rul_h.zip(row.lower_h)?;
+    Some(RulAnswer { hours, lower_h, upper_h: row.upper_h, confidence: CONFIDENCE })
 }
 
 /// Completes views of machines as they are now.

@@ -38,6 +38,9 @@ const MAX_PERIOD_US: i64 = 31 * DAY_US;
 const LATELY_US: i64 = 3_600_000_000;
 /// Last values of signals that are read for one answer.
 const MAX_VALUES: usize = 200_000;
+/// A prediction of then is one that was made so long before it at most.
+const PREDICTED_US: i64 = 2 * 3_600_000_000;
+const MAX_PREDICTIONS: usize = 1_000;
 /// Of each machine the newest is shown.
 const MAX_ANOMALIES: usize = 20_000;
 
@@ -156,6 +159,19 @@ async fn as_of(app: &App, asset: &AssetPath, times: &[Timestamp], step: Duration
     }
     let past = Past { windows, states, parts, anomalies: seen };
     // Thousands of rows are stepped through.
-    let (app, asset, times) = (app.clone(), asset.clone(), times.to_vec());
-    tokio::task::spawn_blocking(move || app.twin.as_of(&asset, past, &times)).await.map_err(|_| Problem::internal())
+    let made = {
+        let (app, asset, times) = (app.clone(), asset.clone(), times.to_vec());
+        tokio::task::spawn_blocking(move || app.twin.as_of(&asset, past, &times))
+    };
+    let mut views = made.await.map_err(|_| Problem::internal())?;
+    // Newest first: of each time the first that was not made later.
+    let made = TimeRange { from: first.plus_micros(-PREDICTED_US), to: last.plus_micros(1) };
+    let predictions = app.store.predictions(Some(asset), None, made, MAX_PREDICTIONS).await?;
+    for (at, view) in times.iter().zip(&mut views) {
+        let of_then = predictions.iter().find(|row| row.at <= *at).filter(|row| at.micros_since(row.at) <= PREDICTED_US);
+        if let Some(row) = of_then {
+            (view.health, view.rul) = (row.health, condition::stored(row));
+        }
+    }
+    Ok(views)
 }

@@ -29,7 +29,7 @@ use super::{
 use crate::{app::App, config::Asset, store::PredictionRow};
 
 /// Of all intervals.
-const CONFIDENCE: f64 = 0.9;
+pub const CONFIDENCE: f64 = 0.9;
 /// Steps of the trend window.
 const STEPS: i64 = 720;
 const LEAST_STEP_US: i64 = 10_000_000;

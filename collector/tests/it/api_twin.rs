@@ -4,6 +4,7 @@ use collector::{
     app::Collector,
     auth::{self, Role},
     clock,
+    store::PredictionRow,
     twin::{Moment, Twin},
 };
 use protocol::{Anomaly, AnomalyKind, MachineState, Record, Severity, SignalName, StampedRecord, Timestamp, WindowSummary};
@@ -333,4 +334,32 @@ async fn what_was_answered_is_there_after_sigkill() {
     let twin = poster.get(&format!("/industry40/twin/{PRESS}")).await;
     assert_eq!((&twin["gateway"], &twin["online"]), (&json!("api"), &json!(true)));
     collector.stop().await;
+}
+
+#[tokio::test]
+async fn the_twin_of_then_has_the_health_that_was_predicted_then() {
+    let mut plant = Plant::new().await;
+    let t0 = shift_start();
+    let s = |seconds: i64| t0.plus_micros(seconds * SECOND);
+    plant.take_in(until(t0, 7_200));
+    for (seconds, rul_h) in [(600, Some(50.0)), (4_200, None)] {
+        let row = PredictionRow {
+            asset: press(),
+            at: s(seconds),
+            rul_h,
+            lower_h: rul_h.map(|h| h / 2.0),
+            upper_h: None,
+            health: Some(0.8),
+            failure_probability: None,
+            model_version: None,
+            score: None,
+        };
+        plant.app.store.keep_prediction(&row).await.unwrap();
+    }
+    let then = async |seconds| plant.get(&format!("/api/v1/industry40/twin/{PRESS}?at={}", rfc3339(s(seconds)))).await.ok();
+    assert_eq!(then(300).await["health"], Value::Null, "none was made yet");
+    let early = then(1_200).await;
+    assert_eq!((&early["health"], &early["rul"]["hours"], &early["rul"]["upper_h"]), (&json!(0.8), &json!(50.0), &Value::Null));
+    let later = then(7_000).await;
+    assert_eq!((&later["health"], &later["rul"]), (&json!(0.8), &Value::Null));
 }
