@@ -67,7 +67,7 @@ fn after_a_start_gateways_have_time_to_bring_what_they_hold_and_few_days_are_mad
     let mut due = stated();
     let day = 24 * HOUR;
     let now = 10 * day + 30;
-    let mut ask = |due: &mut Due, now| {
+    let ask = |due: &mut Due, now| {
         let jobs = due.ended(&press(), at(9 * HOUR), (at(10 * day), at(now)), &mut |range| calendar().shifts(range));
         jobs.len()
     };
