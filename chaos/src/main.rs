@@ -1,9 +1,10 @@
-//! `millrace-chaos`: simulated runs by seed, and a fleet over real sockets. Exit code 1 if one fails.
+//! `millrace-chaos`: simulated runs by seed, a fleet over real sockets, and a month of OEE against its truth. Exit code 1 if one fails.
 
 use std::{process::ExitCode, time::Duration};
 
 use chaos::{
     fleet,
+    month::{check::Comparison, drive::Drive, scenario::Scenario},
     plan::Plan,
     run::{explain, run, run_seeds, shrink},
     stopwatch::Stopwatch,
@@ -25,6 +26,18 @@ enum Command {
     Sim(Sim),
     /// Hundreds of gateways' uploaders over real sockets, whose collector is killed and comes back
     Fleet(fleet::Options),
+    /// A month of a plant with its truth, and how wrong the OEE of each machine and shift is
+    Month(Month),
+}
+
+#[derive(Args)]
+struct Month {
+    /// Draws the plant, and when what goes wrong
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Nothing goes wrong but the power of machines
+    #[arg(long)]
+    calm: bool,
 }
 
 #[derive(Args)]
@@ -76,8 +89,24 @@ fn main() -> ExitCode {
             eprintln!("millrace-chaos: {error:#}");
             false
         }),
+        Command::Month(month) => run_month(&month),
     };
     if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn run_month(month: &Month) -> bool {
+    let watch = Stopwatch::start();
+    let drawn = Scenario::drawn(month.seed);
+    let scenario = if month.calm { drawn.only(&[]).in_order() } else { drawn };
+    let end = scenario.span.1;
+    let mut drive = Drive::new(scenario);
+    drive.run_until(end);
+    let comparison = Comparison::of(&drive);
+    print!("{}", comparison.table());
+    let wrong = comparison.wrong();
+    wrong.iter().for_each(|line| println!("WRONG  {line}"));
+    println!("seed {}: {} wrong, {:?}, {:.0} s", month.seed, wrong.len(), drive.carried, watch.elapsed().as_secs_f64());
+    wrong.is_empty()
 }
 
 fn simulate(sim: &Sim) -> bool {

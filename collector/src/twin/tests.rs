@@ -192,3 +192,26 @@ fn readings_and_losses_add_up_by_gateway() {
     assert_eq!(state.losses, BTreeMap::from([("malformed", 5)]));
     assert!(twin.knows(&asset()), "a machine that nobody described appears with its data");
 }
+
+#[test]
+fn while_a_backlog_comes_no_state_stands_through_the_outage_and_no_parts_are_missing() {
+    let twin = twin(PRESS);
+    let held = |backlog_entries, age_s: u64| {
+        let stream = protocol::HeldStream { stream: protocol::StreamId::of(2 << 8, 1), first: 1, acked: 0, next: 2 };
+        GatewayStatus { streams: vec![stream], backlog_entries, oldest_unsent_age_ms: age_s * 1_000, ..status() }
+    };
+    // It makes a part each 2 s; nothing of 600 to 4,200 is here when what came after is.
+    let before = vec![state(0, MachineState::Producing), parts(0, 540, 270, 0), parts(540, 600, 30, 0)];
+    apply(&twin, 600, before);
+    twin.apply_status(&gateway(), at(4_200), &held(900, 3_600));
+    apply(&twin, 4_800, vec![parts(4_200, 4_800, 300, 0), window(4_795, 1.0)]);
+    let view = twin.asset(&asset(), moment(4_800)).unwrap();
+    let oee = view.oee.unwrap();
+    assert_eq!((oee.times.no_data_s, oee.coverage), (3_660.0, Some(1_140.0 / 4_800.0)), "from a minute before");
+    assert_eq!((oee.performance, oee.counts.produced), (Some(1.0), 570));
+    assert_eq!(twin.holes(&asset()), [protocol::TimeRange { from: at(540), to: at(4_200) }]);
+    twin.apply_status(&gateway(), at(4_801), &held(0, 0));
+    apply(&twin, 4_802, vec![parts(600, 4_200, 1_800, 0)]);
+    let oee = twin.asset(&asset(), moment(4_800)).unwrap().oee.unwrap();
+    assert_eq!((oee.coverage, oee.performance, oee.counts.produced), (Some(1.0), Some(1.0), 2_400));
+}
