@@ -94,7 +94,8 @@ pub async fn read(app: &App, asset: &AssetPath, asked: TimeRange, now: Timestamp
         (None, None) => OperatingTime::Intervals(Vec::new()),
     };
     if config.failures_from_stops {
-        let record = MachineRecord { states, ..MachineRecord::default() };
+        let mut record = MachineRecord { states, ..MachineRecord::default() };
+        app.production.registered(asset, asked).into_record(&mut record);
         let min_failure_us = i64::try_from(config.min_failure.as_micros()).unwrap_or(i64::MAX);
         let derived = breakdowns(&record, &app.twin.reckoning().catalogue, &events, min_failure_us, known_until);
         events.extend(derived.into_iter().filter(|e| e.at >= period.from));

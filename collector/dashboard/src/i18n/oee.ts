@@ -168,6 +168,7 @@ const en = {
   'flag.unknown_reason': 'A reason that was entered is not in the catalogue; the machine’s own state counts.',
   'flag.counter_ran_backwards': 'A part counter stepped back; parts count again when its highest value is passed.',
   'flag.future_data': 'Data of the future was left out: check the clocks.',
+  'flag.renamed': 'The machine had another name for part of the period; the data of both are one machine’s.',
 };
 
 const pt: Record<keyof typeof en, string> = {
@@ -338,6 +339,7 @@ const pt: Record<keyof typeof en, string> = {
   'flag.unknown_reason': 'Um motivo indicado não está no catálogo; conta o estado da máquina.',
   'flag.counter_ran_backwards': 'Um contador de peças recuou; volta a contar quando passar o valor mais alto.',
   'flag.future_data': 'Dados do futuro ficaram de fora: verifique os relógios.',
+  'flag.renamed': 'A máquina teve outro nome em parte do período; os dados de ambos são de uma só máquina.',
 };
 
 export type OeeKey = keyof typeof en;
