@@ -14,6 +14,7 @@ mod api_live;
 mod api_maintenance;
 #[cfg(test)]
 mod api_plant;
+#[cfg(test)]
 mod api_production;
 #[cfg(test)]
 mod api_quality;
