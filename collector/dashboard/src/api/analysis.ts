@@ -51,15 +51,20 @@ export const analysis = {
     get<{ items: Restated[] }>('/api/v1/restatements', { asset, ...period(p) }, signal).then(items),
 
   maintenance: (scope: string, signal?: AbortSignal) =>
-    get<MaintenanceAnswer>('/api/v1/maintenance', { scope: scope || undefined, sort: 'rul' }, signal, LONG_MS),
+    get<MaintenanceAnswer>('/api/v1/maintenance', { scope: scope || undefined, sort: 'rul', limit: 1_000 }, signal, LONG_MS),
   models: (signal?: AbortSignal) => get<{ items: ModelCard[] }>('/api/v1/maintenance/models', {}, signal).then(items),
-  train: () => send<unknown>('POST', '/api/v1/maintenance/models/train', {}),
-  reliability: (asset: string, component: string, p: Span, signal?: AbortSignal) =>
-    get<Reliability>('/api/v1/maintenance/reliability', { asset, component: component || undefined, ...period(p) }, signal, LONG_MS),
+  train: () => send<{ started?: boolean; missing?: string[] } | null>('POST', '/api/v1/maintenance/models/train', {}),
+  reliability: (asset: string, component: string, p: Span, costs: { preventive: number; corrective: number } | null, signal?: AbortSignal) =>
+    get<Reliability>(
+      '/api/v1/maintenance/reliability',
+      { asset, component: component || undefined, ...period(p), cost_preventive: costs?.preventive, cost_corrective: costs?.corrective },
+      signal,
+      LONG_MS,
+    ),
   predictions: (asset: string, p: Span, signal?: AbortSignal) =>
-    get<PredictionsAnswer>('/api/v1/maintenance/predictions', { asset, ...period(p) }, signal, LONG_MS),
+    get<PredictionsAnswer>('/api/v1/maintenance/predictions', { asset, ...period(p), limit: 2_000 }, signal, LONG_MS),
   events: (asset: string, p: Span, signal?: AbortSignal) =>
-    get<{ items: (EventBody & { event?: EventBody })[] }>('/api/v1/events', { asset, ...period(p) }, signal).then((a) =>
+    get<{ items: (EventBody & { event?: EventBody })[] }>('/api/v1/events', { asset, ...period(p), limit: 200 }, signal).then((a) =>
       // The event alone, or with what the collector adds about it.
       a.items.map((item): EventBody => (item.event ? { ...item, ...item.event } : item)),
     ),

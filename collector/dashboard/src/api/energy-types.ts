@@ -80,7 +80,7 @@ export interface EnergyAnswer {
   from: string;
   to: string;
   machines: { asset: string; signal: string; report: EnergyReport }[];
-  total: { totals: EnergyTotals; ratios: EnergyRatios; cost: Cost | null } | null;
+  total: { totals: EnergyTotals; ratios: EnergyRatios; cost: Cost | null; peaks?: Quarter[] | null } | null;
   unmetered?: string[] | null;
 }
 

@@ -60,6 +60,8 @@ export interface ModelCard {
   failures: number | null;
   held_back_rmse_h: number | null;
   held_back_coverage: number | null;
+  /** What saying the median life would have been wrong by. */
+  median_life_rmse_h?: number | null;
   features: string[] | null;
   reason: string | null;
 }
@@ -80,6 +82,7 @@ export interface MaintenanceKpis {
   mttr_h: number | null;
   mean_down_time_h: number | null;
   mttf_h: Record<string, Mtbf>;
+  availability?: Estimate | null;
   inherent_availability: number | null;
   operational_availability: number | null;
   corrective_maintenance_ratio: number | null;
@@ -169,6 +172,8 @@ export interface ScoreSummary {
 
 export interface MaintenanceAnswer {
   items: MaintenanceItem[];
+  /** Machines of the scope; there may be more than items. */
+  total?: number;
   models?: ModelCard[] | null;
 }
 

@@ -193,6 +193,7 @@ const en = {
   'machine.no_signals': 'This machine has sent no signals yet.',
   'machine.back': 'All machines',
   'machine.to_hour': 'Show this period in the charts',
+  'machine.to_oee': 'Losses and stops',
 
   'explain.title': 'What {name} is made of',
   'explain.shift': 'the shift so far',
@@ -559,6 +560,7 @@ const pt: Record<OwnKey, string> = {
   'machine.no_signals': 'Esta máquina ainda não enviou sinais.',
   'machine.back': 'Todas as máquinas',
   'machine.to_hour': 'Ver este período nos gráficos',
+  'machine.to_oee': 'Perdas e paragens',
 
   'explain.title': 'De que é feito: {name}',
   'explain.shift': 'o turno até agora',

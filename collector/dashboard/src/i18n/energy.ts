@@ -15,6 +15,7 @@ const en = {
   'energy.base_none': 'No machine stood switched on while it was metered.',
   'energy.base_of': 'of {n} of {all} machines',
   'energy.mean': 'Mean power',
+  'energy.mean_each': 'of one machine, on average',
   'energy.coverage': 'Power is known for {share} of the time. The energy is that of the known time alone.',
   'energy.undated': 'On top of it, {kwh} kWh were counted over gaps: in sum, but not when.',
   'energy.unmetered_one': '{n} machine has no meter',
@@ -74,7 +75,6 @@ const en = {
   'tariff.fault.band_price': 'A time of another price needs its price.',
 
   'off.title': 'What if machines were switched off while they wait',
-  'off.none': 'No data: no machine of this scope waited long enough, or the collector tells no saving.',
   'off.week': '{kwh} kWh a week',
   'off.times_one': 'switched off {n} time',
   'off.times_other': 'switched off {n} times',
@@ -112,6 +112,7 @@ const pt: Record<keyof typeof en, string> = {
   'energy.base_none': 'Nenhuma máquina esteve parada e ligada com medição.',
   'energy.base_of': 'de {n} de {all} máquinas',
   'energy.mean': 'Potência média',
+  'energy.mean_each': 'de uma máquina, em média',
   'energy.coverage': 'A potência é conhecida em {share} do tempo. A energia é só desse tempo.',
   'energy.undated': 'A mais, {kwh} kWh contados sobre falhas: na soma, mas sem hora.',
   'energy.unmetered_one': '{n} máquina não tem contador',
@@ -171,7 +172,6 @@ const pt: Record<keyof typeof en, string> = {
   'tariff.fault.band_price': 'Um horário com outro preço precisa do preço.',
 
   'off.title': 'E se as máquinas se desligassem enquanto esperam',
-  'off.none': 'Sem dados: nenhuma máquina esperou o bastante, ou o coletor não diz a poupança.',
   'off.week': '{kwh} kWh por semana',
   'off.times_one': 'desligada {n} vez',
   'off.times_other': 'desligada {n} vezes',

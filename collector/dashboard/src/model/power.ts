@@ -6,6 +6,8 @@ import type { Period } from './range.ts';
 const HOUR_MS = 3_600_000;
 /** A stretch with less data than this makes no peak. */
 const MIN_COVERAGE = 0.5;
+/** Of all machines together; the collector tells 6,000. */
+const MAX_BUCKETS = 5_500;
 
 export interface Load {
   from: number;
@@ -139,7 +141,7 @@ export function switchOff(machines: Machines): SwitchOffSaving | null {
 
 /** Quarter hours where they are few enough to be sent and drawn. */
 export function energyBucket(period: Period, machines: number): 'quarter_hour' | 'hour' | 'day' {
-  const days = (period.to - period.from) / (24 * HOUR_MS);
-  if (days * machines <= 40) return 'quarter_hour';
-  return days * machines <= 3_000 ? 'hour' : 'day';
+  const hours = ((period.to - period.from) / HOUR_MS) * machines;
+  if (hours * 4 <= MAX_BUCKETS) return 'quarter_hour';
+  return hours <= MAX_BUCKETS ? 'hour' : 'day';
 }

@@ -186,25 +186,20 @@ export function SwitchOffPanel({ machines }: { machines: EnergyAnswer['machines'
   const { words, format } = useApp();
   const { t } = words;
   const saving = switchOff(machines);
+  if (saving === null) return null;
   return (
     <section class="panel" aria-labelledby="off-title">
       <h2 id="off-title">{t('off.title')}</h2>
-      {saving === null ? (
-        <p class="sub">{t('off.none')}</p>
-      ) : (
-        <>
-          <p class="cost-sum">
-            <strong class="big num">{format.value(saving.saved_kwh, 1)}</strong> kWh{' '}
-            {saving.saved_kwh_per_week !== null && <span class="sub num">{t('off.week', { kwh: format.value(saving.saved_kwh_per_week, 1) })}</span>}
-          </p>
-          <p class="sub num">
-            {words.n('off.times', saving.times, format.count(saving.times))} · {format.duration(saving.off_s)}
-            {saving.saved_cost !== null && ` · ${t('off.cost', { n: format.value(saving.saved_cost, 2) })}`}
-            {saving.saved_co2_kg !== null && ` · ${format.value(saving.saved_co2_kg, 1)}\u202fkg CO₂`}
-          </p>
-          <p class="hint">{t('off.hint')}</p>
-        </>
-      )}
+      <p class="cost-sum">
+        <strong class="big num">{format.value(saving.saved_kwh, 1)}</strong> kWh{' '}
+        {saving.saved_kwh_per_week !== null && <span class="sub num">{t('off.week', { kwh: format.value(saving.saved_kwh_per_week, 1) })}</span>}
+      </p>
+      <p class="sub num">
+        {words.n('off.times', saving.times, format.count(saving.times))} · {format.duration(saving.off_s)}
+        {saving.saved_cost !== null && ` · ${t('off.cost', { n: format.value(saving.saved_cost, 2) })}`}
+        {saving.saved_co2_kg !== null && ` · ${format.value(saving.saved_co2_kg, 1)}\u202fkg CO₂`}
+      </p>
+      <p class="hint">{t('off.hint')}</p>
     </section>
   );
 }

@@ -10,7 +10,7 @@ import { addTexts } from '../i18n/catalogue.ts';
 import { texts as shared } from '../i18n/analysis.ts';
 import { texts } from '../i18n/energy.ts';
 import { startOfDay } from '../model/calendar.ts';
-import { baseLoad, byDay, byShift, energyBucket, type Load, load, loadDuration, ofState, peaks, type StateBar } from '../model/power.ts';
+import { baseLoad, byDay, byShift, energyBucket, type Load, load, loadDuration, ofState, peaks, type StateBar, switchOff } from '../model/power.ts';
 import type { Period } from '../model/range.ts';
 import { finite } from '../model/rollup.ts';
 import { type EnergyRoute, energyHref, machineHref } from '../route.ts';
@@ -77,7 +77,7 @@ export default function EnergyPage({ route }: { route: EnergyRoute }) {
             <>
               <States answer={value} />
               <LoadPanel answer={value} bucket={bucket} period={chosen.period as Period} />
-              <div class="two">
+              <div class={switchOff(value.machines) === null ? 'one' : 'two'}>
                 <CostPanel cost={value.total?.cost ?? null} kwh={value.total?.totals.kwh ?? 0} changed={answer.again} />
                 <SwitchOffPanel machines={value.machines} />
               </div>
@@ -122,7 +122,7 @@ function Totals({ answer }: { answer: EnergyAnswer }) {
         {figure(t('energy.per_part'), known && ratios?.per_part_kwh != null ? energyText(ratios.per_part_kwh) : null, t('energy.per_part_none'), ratios?.per_good_part_kwh == null ? '' : t('energy.per_good', { n: energyText(ratios.per_good_part_kwh) }))}
         {figure(t('energy.not_producing'), known && ratios?.non_producing_share != null ? format.percent(ratios.non_producing_share) : null, t('energy.not_producing_none'), t('energy.not_producing_hint'))}
         {figure(t('energy.base'), base.kw === null ? null : `${format.value(base.kw)}\u202fkW`, t('energy.base_none'), base.of < machines.length ? t('energy.base_of', { n: base.of, all: machines.length }) : t('energy.base_hint'))}
-        {figure(t('energy.mean'), known && ratios?.mean_kw != null ? `${format.value(ratios.mean_kw)}\u202fkW` : null, t('flag_energy.no_data'))}
+        {figure(t('energy.mean'), known && ratios?.mean_kw != null ? `${format.value(ratios.mean_kw)}\u202fkW` : null, t('flag_energy.no_data'), machines.length > 1 ? t('energy.mean_each') : '')}
       </div>
       {known && coverage !== null && coverage < 0.995 && <p class="note">{t('energy.coverage', { share: format.percent(coverage, 0) })}</p>}
       {known && (total?.totals.undated_kwh ?? 0) > 0 && <p class="note">{t('energy.undated', { kwh: format.value(total.totals.undated_kwh, 1) })}</p>}
@@ -192,7 +192,7 @@ function LoadPanel({ answer, bucket, period }: { answer: EnergyAnswer; bucket: '
   const { t } = words;
   const loads = useMemo(() => load(answer.machines), [answer]);
   const highest = useMemo(() => {
-    const own = answer.machines.length === 1 ? answer.machines[0]?.report.peaks : undefined;
+    const own = answer.machines.length === 1 ? answer.machines[0]?.report.peaks : answer.total?.peaks;
     // The collector's peaks are of quarter hours, whatever the buckets.
     if (own && own.length > 0)
       return own.slice(0, PEAKS).map((q): Load => ({ from: Date.parse(q.from), to: Date.parse(q.from) + 900_000, kw: q.kw, coverage: q.coverage, kwh: 0 }));

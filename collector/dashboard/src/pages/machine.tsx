@@ -10,7 +10,7 @@ import { newestValue } from '../model/listing.ts';
 import { type Period, PRESETS, type Preset, pan, periodOf, sane, type View, zoom } from '../model/range.ts';
 import { finite, partsOf } from '../model/rollup.ts';
 import { clip, extend, type TimeSpan } from '../model/timeline.ts';
-import { machineHref, momentHref, plantHref } from '../route.ts';
+import { machineHref, maintenanceHref, momentHref, oeeHref, plantHref } from '../route.ts';
 import { useApp, useNow, usePlant } from '../state/context.ts';
 import { type History, useHistory, useOee } from '../state/machine-data.ts';
 import { AnomalyText } from '../ui/anomaly.tsx';
@@ -168,6 +168,8 @@ function Head({ asset, now }: { asset: Asset; now: number }) {
         {since !== null && <span class="sub num">{t('machine.since', { age: format.age(now - since), time: format.moment(since, now) })}</span>}
       </p>
       <p class="facts sub">
+        <a href={oeeHref({ scope: asset.asset })}>{t('machine.to_oee')}</a>
+        <a href={maintenanceHref({ asset: asset.asset })}>{t('nav.maintenance')}</a>
         {asset.gateway && <a href="#/fleet">{t('machine.gateway', { name: asset.gateway })}</a>}
         {asset.ideal_cycle_time_s !== null && <span class="num">{t('machine.ideal', { time: `${format.value(asset.ideal_cycle_time_s)}\u202fs` })}</span>}
         {newest !== null && <span class="num">{t('machine.last_value', { time: format.moment(newest, now) })}</span>}

@@ -1,6 +1,6 @@
 /** One machine's life: survival, repair and failure times with their bounds, when to replace, predictions held against what came, and its events. */
 
-import { useEffect, useMemo, useRef } from 'preact/hooks';
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { analysis } from '../api/analysis.ts';
 import type { Estimate, MaintenanceItem, Mtbf, PredictionsAnswer, Reliability, Replacement } from '../api/maintenance-types.ts';
 import { CurveChart } from '../chart/curve.tsx';
@@ -8,6 +8,7 @@ import { TimeLines } from '../chart/time-lines.tsx';
 import { survivalSteps } from '../model/life.ts';
 import type { Period } from '../model/range.ts';
 import { finite } from '../model/rollup.ts';
+import { readNumber } from '../model/tariff.ts';
 import { machineHref, maintenanceHref } from '../route.ts';
 import { useApp } from '../state/context.ts';
 import { useFetch } from '../state/fetch.ts';
@@ -25,7 +26,8 @@ export function MachineDetail(props: { asset: string; component: string; item: M
   const { asset, component, item } = props;
   const now = useMemo(() => Math.ceil(plant.now() / 60_000) * 60_000, [asset]);
   const life: Period = { from: now - LIFE_MS, to: now };
-  const reliability = useFetch(`reliability ${asset} ${component}`, (s) => analysis.reliability(asset, component, life, s));
+  const [costs, setCosts] = useState<Costs | null>(null);
+  const reliability = useFetch(`reliability ${asset} ${component} ${JSON.stringify(costs)}`, (s) => analysis.reliability(asset, component, life, costs, s));
   const predictions = useFetch(`predictions ${asset}`, (s) => analysis.predictions(asset, { from: now - PREDICTIONS_MS, to: now }, s));
   const title = useRef<HTMLHeadingElement>(null);
   useEffect(() => {
@@ -72,7 +74,7 @@ export function MachineDetail(props: { asset: string; component: string; item: M
           ))}
         </ul>
       )}
-      {reliability.value === null ? <Waiting error={reliability.error} /> : <Life answer={reliability.value} />}
+      {reliability.value === null ? <Waiting error={reliability.error} /> : <Life answer={reliability.value} error={reliability.error} setCosts={setCosts} />}
       <h3 class="list-title">{t('maint.history')}</h3>
       {predictions.value === null ? <Waiting error={predictions.error} /> : <History answer={predictions.value} period={{ from: now - PREDICTIONS_MS, to: now }} />}
       <Events
@@ -87,7 +89,12 @@ export function MachineDetail(props: { asset: string; component: string; item: M
   );
 }
 
-function Life({ answer }: { answer: Reliability }) {
+interface Costs {
+  preventive: number;
+  corrective: number;
+}
+
+function Life({ answer, error, setCosts }: { answer: Reliability; error: string | null; setCosts: (costs: Costs) => void }) {
   const { words, format } = useApp();
   const { t } = words;
   const { kpis, fit } = answer;
@@ -98,9 +105,11 @@ function Life({ answer }: { answer: Reliability }) {
   const mtbf = (m: Mtbf | undefined) => (m && m.mtbf_h === null && m.one_sided_lower_h !== null ? t('maint.at_least', { time: hours(m.one_sided_lower_h) }) : hours(m?.mtbf_h));
   const steps = useMemo(() => survivalSteps(fit?.kaplan_meier.steps ?? []), [fit]);
   const replacement = answer.replacement ?? fit?.replacement ?? null;
-  const rate = finite(kpis?.operational_availability) ?? finite(kpis?.inherent_availability);
+  const rate = finite(kpis?.availability?.value) ?? finite(kpis?.operational_availability) ?? finite(kpis?.inherent_availability);
+  const share = (v: number | null | undefined) => (v == null ? '?' : format.percent(v, 2));
   return (
     <>
+      {error !== null && <p class="note bad">{t('app.failed', { reason: error })}</p>}
       <dl class="facts-grid">
         <div>
           <dt>{t('maint.mtbf')}</dt>
@@ -124,7 +133,10 @@ function Life({ answer }: { answer: Reliability }) {
         ))}
         <div>
           <dt>{t('maint.availability')}</dt>
-          <dd class="num">{rate === null ? t('analysis.no_data') : format.percent(rate)}</dd>
+          <dd class="num">
+            {rate === null ? t('analysis.no_data') : format.percent(rate, 2)}
+            {kpis?.availability && <span class="sub"> {`${share(kpis.availability.lower)} … ${share(kpis.availability.upper)}`}</span>}
+          </dd>
         </div>
         <div>
           <dt>{t('models.failures')}</dt>
@@ -187,13 +199,13 @@ function Life({ answer }: { answer: Reliability }) {
             </>
           )}
         </div>
-        <ReplacementPart replacement={replacement} />
+        <ReplacementPart replacement={replacement} fitted={fit?.weibull != null} setCosts={setCosts} />
       </div>
     </>
   );
 }
 
-function ReplacementPart({ replacement }: { replacement: Replacement | null }) {
+function ReplacementPart({ replacement, fitted, setCosts }: { replacement: Replacement | null; fitted: boolean; setCosts: (costs: Costs) => void }) {
   const { words, format } = useApp();
   const { t } = words;
   // Very young ages cost so much that the rest would look flat.
@@ -202,7 +214,7 @@ function ReplacementPart({ replacement }: { replacement: Replacement | null }) {
     <div>
       <h3 class="list-title">{t('maint.replacement')}</h3>
       {replacement === null ? (
-        <p class="sub">{t('maint.replacement_none')}</p>
+        <p class="sub">{t(fitted ? 'maint.replacement_costs' : 'maint.replacement_none')}</p>
       ) : (
         <>
           <p>
@@ -237,7 +249,40 @@ function ReplacementPart({ replacement }: { replacement: Replacement | null }) {
           )}
         </>
       )}
+      {fitted && <CostForm setCosts={setCosts} />}
     </div>
+  );
+}
+
+function CostForm({ setCosts }: { setCosts: (costs: Costs) => void }) {
+  const { words } = useApp();
+  const { t } = words;
+  const [typed, setTyped] = useState({ preventive: '', corrective: '' });
+  const [fault, setFault] = useState(false);
+  return (
+    <form
+      class="entry"
+      onSubmit={(e) => {
+        e.preventDefault();
+        const [preventive, corrective] = [readNumber(typed.preventive), readNumber(typed.corrective)];
+        const bad = preventive === null || corrective === null || preventive <= 0 || corrective <= 0;
+        setFault(bad);
+        if (!bad) setCosts({ preventive, corrective });
+      }}
+    >
+      <label>
+        <span>{t('maint.cost_planned')}</span>
+        <input inputMode="decimal" value={typed.preventive} onInput={(e) => setTyped({ ...typed, preventive: e.currentTarget.value })} />
+      </label>
+      <label>
+        <span>{t('maint.cost_failed')}</span>
+        <input inputMode="decimal" value={typed.corrective} onInput={(e) => setTyped({ ...typed, corrective: e.currentTarget.value })} />
+      </label>
+      <button type="submit">{t('maint.reckon')}</button>
+      <p class={fault ? 'note bad' : 'sr'} role="alert">
+        {fault && t('maint.cost_fault')}
+      </p>
+    </form>
   );
 }
 

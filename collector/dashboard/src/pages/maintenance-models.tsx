@@ -19,8 +19,8 @@ export function Models({ listed }: { listed: ModelCard[] | null }) {
   const [said, setSaid] = useState('');
   const train = async () => {
     try {
-      await analysis.train();
-      setSaid(t('models.started'));
+      const answer = await analysis.train();
+      setSaid([t(answer?.started === false ? 'models.follows' : 'models.started'), ...(answer?.missing ?? [])].join(' '));
       own.again();
     } catch (error) {
       setSaid(t('models.refused', { reason: (error as Error).message }));
@@ -70,7 +70,10 @@ export function Models({ listed }: { listed: ModelCard[] | null }) {
                   <td class="num">{m.trained_at === null ? t('analysis.no_data') : format.moment(Date.parse(m.trained_at), plant.now())}</td>
                   <td class="right num">{format.count(m.machines)}</td>
                   <td class="right num">{format.count(m.failures)}</td>
-                  <td class="right num">{m.held_back_rmse_h === null ? t('models.not_held_back') : `${format.value(m.held_back_rmse_h, 0)}\u202fh`}</td>
+                  <td class="right num">
+                    {m.held_back_rmse_h === null ? t('models.not_held_back') : `${format.value(m.held_back_rmse_h, 0)}\u202fh`}
+                    {m.median_life_rmse_h != null && <span class="sub"> {t('models.median_life', { time: `${format.value(m.median_life_rmse_h, 0)}\u202fh` })}</span>}
+                  </td>
                   <td class="right num">
                     {m.held_back_coverage !== null && m.held_back_coverage < POOR_COVERAGE && <SeverityMark severity="medium" />} {format.percent(m.held_back_coverage, 0)}
                   </td>

@@ -78,6 +78,7 @@ export default function MaintenancePage({ route }: { route: MaintenanceRoute }) 
                 </Ranked>
               ))}
             </ol>
+            {(answer.value.total ?? 0) > items.length && <p class="sub">{t('analysis.cut', { n: items.length, all: answer.value.total ?? 0 })}</p>}
             {shown.length < items.length && (
               <button type="button" onClick={() => setAll(true)}>
                 {t('maint.show_all', { n: items.length })}

@@ -78,7 +78,11 @@ export function TimelinePanel(props: { asset: string; chosen: Chosen; route: Oee
             <StopPanel
               asset={asset}
               interval={open}
-              close={() => props.go({ stop: null }, true)}
+              close={() => {
+                // The focus goes back to where it came from.
+                document.querySelector<HTMLElement>('.cause-timeline .span[aria-current]')?.focus();
+                props.go({ stop: null }, true);
+              }}
               changed={() => {
                 answer.again();
                 props.changed();

@@ -89,7 +89,7 @@ test('base load and savings are of the machines that have one, and none is not z
 
 test('quarter hours are asked for while they are few', () => {
   assert.equal(energyBucket({ from: 0, to: 24 * H }, 12), 'quarter_hour');
-  assert.equal(energyBucket({ from: 0, to: 7 * 24 * H }, 12), 'hour');
+  assert.equal(energyBucket({ from: 0, to: 7 * 24 * H }, 12), 'hour', 'more than the collector tells of quarter hours');
   assert.equal(energyBucket({ from: 0, to: 31 * 24 * H }, 1), 'quarter_hour');
   assert.equal(energyBucket({ from: 0, to: 31 * 24 * H }, 200), 'day');
 });
