@@ -109,7 +109,7 @@ export async function maintenancePage(page, url) {
   await page.waitForSelector('[data-testid=maintenance-detail] .facts-grid');
   assert.match(page.url(), /asset=/);
   const comment = `browser test ${Date.now()}`;
-  const form = page.locator('[data-testid=maintenance-detail] form');
+  const form = page.locator('[data-testid=maintenance-detail] [data-testid=report-event]');
   await form.locator('select').first().selectOption('comment');
   await form.locator('.grow input').fill(comment);
   await form.locator('button[type=submit]').click();

@@ -139,3 +139,8 @@ export function bucketFor(period: Period): 'hour' | 'shift' | 'day' {
   const days = (period.to - period.from) / 86_400_000;
   return days <= 2.1 ? 'hour' : days <= 9 ? 'shift' : 'day';
 }
+
+/** How often a running period is asked for again: a long one costs the collector more, and moves less. */
+export function refreshFor(period: Period): number {
+  return Math.round(Math.min(600_000, Math.max(30_000, ((period.to - period.from) / DAY_MS) * 30_000)));
+}

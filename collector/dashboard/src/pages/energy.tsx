@@ -9,7 +9,7 @@ import { TimeLines } from '../chart/time-lines.tsx';
 import { addTexts } from '../i18n/catalogue.ts';
 import { texts as shared } from '../i18n/analysis.ts';
 import { texts } from '../i18n/energy.ts';
-import { startOfDay } from '../model/calendar.ts';
+import { refreshFor, startOfDay } from '../model/calendar.ts';
 import { baseLoad, byDay, byShift, energyBucket, type Load, load, loadDuration, ofState, peaks, type StateBar, switchOff } from '../model/power.ts';
 import type { Period } from '../model/range.ts';
 import { finite } from '../model/rollup.ts';
@@ -26,7 +26,6 @@ import { CostPanel, SwitchOffPanel } from './energy-cost.tsx';
 
 addTexts(shared, texts);
 
-const REFRESH_MS = 60_000;
 const PEAKS = 5;
 /** More shifts than this side by side are told by day. */
 const MAX_BARS = 24;
@@ -53,7 +52,7 @@ export default function EnergyPage({ route }: { route: EnergyRoute }) {
   const answer = useFetch(
     asked ? `${scope} ${passed.from}-${chosen.running ? 'now' : passed.to} ${bucket}` : null,
     (s) => analysis.energy(scope, passed as Period, bucket, s),
-    chosen.running ? REFRESH_MS : undefined,
+    chosen.running && passed ? refreshFor(passed) : undefined,
   );
   const value = answer.value;
   return (
@@ -223,7 +222,7 @@ function LoadPanel({ answer, bucket, period }: { answer: EnergyAnswer; bucket: '
           <h2 id="load-title">{t(`energy.load.${bucket}`)}</h2>
           <span class="sub">▼ {t('energy.peaks')}</span>
         </header>
-        <TimeLines label={t(`energy.load.${bucket}`)} {...plot} stepped text={kw} axisText={(v) => `${format.value(v, v >= 10 ? 0 : 1)}`} period={period} floor={0} />
+        <TimeLines label={t(`energy.load.${bucket}`)} {...plot} stepped text={kw} axisText={(v) => format.value(v, v >= 10 || v === 0 ? 0 : 1)} period={period} floor={0} />
         {highest.length > 0 && (
           <ol class="peaks num">
             {highest.map((p) => (

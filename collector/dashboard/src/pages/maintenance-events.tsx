@@ -119,6 +119,7 @@ function Report({ asset, done }: { asset: string; done: () => void }) {
   return (
     <form
       class="entry"
+      data-testid="report-event"
       onSubmit={(e) => {
         e.preventDefault();
         void submit();

@@ -236,7 +236,7 @@ function ReplacementPart({ replacement, fitted, setCosts }: { replacement: Repla
                 mark={replacement.age_h === null ? null : { x: replacement.age_h, text: `${format.count(replacement.age_h)} h` }}
                 yMax={costMax}
                 xText={(v) => format.count(v)}
-                yText={(v) => format.value(v)}
+                yText={(v) => format.value(v, v === 0 ? 0 : undefined)}
                 xName={t('maint.replaced_at')}
                 yName={t('maint.cost_rate')}
               />

@@ -27,10 +27,12 @@ export function ChangesPanel({ comparison, before }: { comparison: Comparison | 
         <>
           <p class="changes-sum num">
             {comparison.before.oee === null ? t('analysis.no_data') : format.percent(comparison.before.oee)} → {comparison.after.oee === null ? t('analysis.no_data') : format.percent(comparison.after.oee)}
-            <strong>
-              {' '}
-              {signed(comparison.oee_points)} {comparison.oee_points !== null && t('oee.points')}
-            </strong>
+            {comparison.oee_points !== null && (
+              <strong>
+                {' '}
+                {signed(comparison.oee_points)} {t('oee.points')}
+              </strong>
+            )}
           </p>
           {comparison.factors.length > 0 && (
             <p class="sub num">

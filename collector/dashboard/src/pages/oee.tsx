@@ -9,7 +9,7 @@ import { Waterfall } from '../chart/waterfall.tsx';
 import { addTexts } from '../i18n/catalogue.ts';
 import { texts as shared } from '../i18n/analysis.ts';
 import { texts } from '../i18n/oee.ts';
-import { bucketFor } from '../model/calendar.ts';
+import { bucketFor, refreshFor } from '../model/calendar.ts';
 import { isMachine, waterfall } from '../model/losses.ts';
 import type { Period } from '../model/range.ts';
 import { finite } from '../model/rollup.ts';
@@ -30,7 +30,6 @@ import { WhatIfPanel } from './oee-what-if.tsx';
 
 addTexts(shared, texts);
 
-const REFRESH_MS = 30_000;
 const BYS: ParetoBy[] = ['reason', 'top_reason', 'category'];
 
 export default function OeePage({ route }: { route: OeeRoute }) {
@@ -41,7 +40,7 @@ export default function OeePage({ route }: { route: OeeRoute }) {
   const chosen = useChosen(route.time);
   const { passed, before } = chosen;
   const by = (BYS as string[]).includes(route.by) ? (route.by as ParetoBy) : 'reason';
-  const refresh = chosen.running ? REFRESH_MS : undefined;
+  const refresh = chosen.running && passed ? refreshFor(passed) : undefined;
   useEffect(() => {
     document.title = `${t('nav.oee')} ${scope} · Millrace`;
     return () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { bucketFor, fromWall, LONGEST_MS, neighbour, type PeriodChoice, resolve, type Shift, shiftAt, startOfDay, startOfMonth, startOfWeek, toWall } from '../../src/model/calendar.ts';
+import { bucketFor, fromWall, LONGEST_MS, neighbour, type PeriodChoice, refreshFor, resolve, type Shift, shiftAt, startOfDay, startOfMonth, startOfWeek, toWall } from '../../src/model/calendar.ts';
 import { energyHref, maintenanceHref, oeeHref, parseRoute } from '../../src/route.ts';
 
 const BERLIN = 'Europe/Berlin';
@@ -74,6 +74,10 @@ test('trends are cut so that they can be read', () => {
   assert.equal(bucketFor({ from: 0, to: 8 * H }), 'hour');
   assert.equal(bucketFor({ from: 0, to: 168 * H }), 'shift');
   assert.equal(bucketFor({ from: 0, to: 744 * H }), 'day');
+});
+
+test('a long period is asked for less often than a short one', () => {
+  assert.deepEqual([8, 24, 168, 744].map((h) => refreshFor({ from: 0, to: h * H }) / 1000), [30, 30, 210, 600]);
 });
 
 test('what is looked at stands in the address and comes back from it', () => {
