@@ -1,5 +1,5 @@
 // The pages in a real browser against the mock collector. Screenshots go to OUT (default: target/dashboard of the repository).
-// OEE, Maintenance and Energy need a real collector, at best its demo: BASE_URL=http://127.0.0.1:8080 KEY=mk_… ; without it they are skipped.
+// What is reckoned (OEE, Maintenance, Energy) is looked at with a real collector: reckoned.mjs.
 
 import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
@@ -7,8 +7,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { KEY, MockServer } from '../mock/server.mjs';
-import { energyPage, maintenancePage, oeePage, stopReason, theNewPagesFit } from './analysis.mjs';
-import { changes, launch, logIn, open, sticksOut } from './chromium.mjs';
+import { changes, contrast, launch, logIn, open, sticksOut } from './chromium.mjs';
 
 const OUT = process.env.OUT ?? fileURLToPath(new URL('../../../target/dashboard', import.meta.url));
 const PHONE = { viewport: { width: 360, height: 740 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true };
@@ -386,88 +385,3 @@ test('a thousand machines: few rows in the document, quick to filter, the last o
     large,
   ).finally(() => large.close());
 });
-
-const REAL = { url: process.env.BASE_URL?.replace(/\/$/, ''), key: process.env.KEY };
-const skip = REAL.url && REAL.key ? false : 'needs BASE_URL and KEY of a real collector';
-const reckoned = (name, options, body) =>
-  test(name, { skip }, async (t) => {
-    const { context, page, faults } = await open(browser, { ignoreHTTPSErrors: true, ...options });
-    page.setDefaultTimeout(30_000);
-    try {
-      await logIn(page, REAL.url, REAL.key);
-      await body(page, t);
-      assert.deepEqual(faults, []);
-    } catch (error) {
-      await page.screenshot({ path: join(OUT, 'failed.png') }).catch(() => {});
-      throw error;
-    } finally {
-      await context.close();
-    }
-  });
-
-reckoned('OEE: the planned time is the sum of its parts, a machine’s timeline has intervals, and the address shows the same again', {}, async (page) => {
-  await oeePage(page, REAL.url);
-  await shot(page, 'oee-light');
-});
-
-reckoned('OEE: a stop is reached by keyboard, tells its cause and evidence, and shows the reason that is entered', {}, async (page, t) => {
-  const done = await stopReason(page, REAL.url);
-  if (!done) t.diagnostic('no machine has stopped yet: nothing could be entered');
-  await shot(page, 'oee-stop-light');
-});
-
-reckoned('maintenance: every machine is ranked, with its time left or what a prediction needs; one opens to its life', {}, async (page) => {
-  await maintenancePage(page, REAL.url);
-  await shot(page, 'maintenance-light');
-});
-
-reckoned('energy: metered machines have used energy, and the others are named', {}, async (page) => {
-  await energyPage(page, REAL.url);
-  await shot(page, 'energy-light');
-});
-
-reckoned('OEE, maintenance and energy fit on a phone, in either language', PHONE, async (page) => {
-  await theNewPagesFit(page, REAL.url, (name) => shot(page, name));
-});
-
-for (const colorScheme of ['light', 'dark']) {
-  reckoned(`OEE, maintenance and energy: text has enough contrast, ${colorScheme}`, { colorScheme }, async (page) => {
-    for (const hash of ['#/oee?period=day', '#/maintenance', '#/energy']) {
-      await page.goto(`${REAL.url}/${hash}`);
-      await page.waitForSelector('.page.analysis .panel');
-      await page.waitForTimeout(1_500);
-      assert.deepEqual(await page.evaluate(contrast), [], hash);
-    }
-  });
-}
-
-/** In the page: texts whose contrast to their ground is below 4.5 (3 for large ones). */
-function contrast() {
-  const parse = (text) => {
-    const n = text.match(/[\d.]+/g)?.map(Number) ?? [0, 0, 0, 0];
-    return { r: n[0], g: n[1], b: n[2], a: n[3] ?? 1 };
-  };
-  const luminance = ({ r, g, b }) => {
-    const f = (v) => (v / 255 <= 0.03928 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4);
-    return 0.2126 * f(r) + 0.7152 * f(g) + 0.0722 * f(b);
-  };
-  const ground = (element) => {
-    for (let e = element; e; e = e.parentElement) {
-      const c = parse(getComputedStyle(e).backgroundColor);
-      if (c.a > 0.99) return c;
-    }
-    return { r: 255, g: 255, b: 255 };
-  };
-  const poor = new Set();
-  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (walker.nextNode()) {
-    const element = walker.currentNode.parentElement;
-    if (!walker.currentNode.textContent.trim() || !element.checkVisibility() || element.closest('.sr, option, script')) continue;
-    const style = getComputedStyle(element);
-    const [a, b] = [luminance(parse(style.color)), luminance(ground(element))];
-    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-    const size = Number.parseFloat(style.fontSize);
-    if (ratio < (size >= 24 || (size >= 18.6 && Number(style.fontWeight) >= 700) ? 3 : 4.5)) poor.add(`${ratio.toFixed(2)} .${element.className} "${walker.currentNode.textContent.trim().slice(0, 30)}"`);
-  }
-  return [...poor];
-}

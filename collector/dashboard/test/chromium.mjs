@@ -64,3 +64,34 @@ export function sticksOut(page) {
     return `${document.documentElement.scrollWidth} > ${width}: ${worst?.e.className || worst?.e.tagName}`;
   });
 }
+
+/** In the page: texts whose contrast to their ground is below 4.5 (3 for large ones). */
+export function contrast() {
+  const parse = (text) => {
+    const n = text.match(/[\d.]+/g)?.map(Number) ?? [0, 0, 0, 0];
+    return { r: n[0], g: n[1], b: n[2], a: n[3] ?? 1 };
+  };
+  const luminance = ({ r, g, b }) => {
+    const f = (v) => (v / 255 <= 0.03928 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * f(r) + 0.7152 * f(g) + 0.0722 * f(b);
+  };
+  const ground = (element) => {
+    for (let e = element; e; e = e.parentElement) {
+      const c = parse(getComputedStyle(e).backgroundColor);
+      if (c.a > 0.99) return c;
+    }
+    return { r: 255, g: 255, b: 255 };
+  };
+  const poor = new Set();
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const element = walker.currentNode.parentElement;
+    if (!walker.currentNode.textContent.trim() || !element.checkVisibility() || element.closest('.sr, option, script')) continue;
+    const style = getComputedStyle(element);
+    const [a, b] = [luminance(parse(style.color)), luminance(ground(element))];
+    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    const size = Number.parseFloat(style.fontSize);
+    if (ratio < (size >= 24 || (size >= 18.6 && Number(style.fontWeight) >= 700) ? 3 : 4.5)) poor.add(`${ratio.toFixed(2)} .${element.className} "${walker.currentNode.textContent.trim().slice(0, 30)}"`);
+  }
+  return [...poor];
+}

@@ -86,8 +86,8 @@ fn one(programs: &Programs, name: &str, fault: Option<Fault>, seconds: u64) -> R
 fn watch(url: &str, key: &str) -> Result<()> {
     let out: PathBuf = command::target_dir().join("e2e/screenshots");
     std::fs::create_dir_all(&out)?;
-    let mut look = Command::new("node");
-    look.arg("test/live.mjs").current_dir(command::root().join("collector/dashboard"));
+    let mut look = Command::new("npm");
+    look.args(["run", "--silent", "test:live"]).current_dir(command::root().join("collector/dashboard"));
     look.env("BASE_URL", url).env("KEY", key).env("OUT", &out);
     command::run(&mut look).with_context(|| format!("the dashboard in a browser (screenshots in {})", out.display()))
 }
