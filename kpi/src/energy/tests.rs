@@ -1,3 +1,5 @@
+//! Energy of profiles that can be added up by hand: states, shifts, prices, peaks and holes.
+
 use jiff::civil::Time;
 use proptest::prelude::*;
 

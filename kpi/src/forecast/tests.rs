@@ -1,3 +1,5 @@
+//! Forecasts of shifts whose outcome can be reckoned, and how often the interval holds it.
+
 use super::*;
 
 fn at(seconds: i64) -> Utc {

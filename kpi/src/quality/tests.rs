@@ -1,3 +1,5 @@
+//! Charts, capability and yields against the handbooks' examples, and what any process must satisfy.
+
 use proptest::prelude::*;
 
 use super::{

@@ -1,3 +1,5 @@
+//! Hours to a limit on drifts whose truth is known, and how often the interval holds it.
+
 use super::*;
 
 const HOUR: i64 = 3_600_000_000;

@@ -1,3 +1,5 @@
+//! Health of evidence whose weight is known, and what any evidence must satisfy.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! How estimates are joined: precedence, disagreement, and the words of an explanation.
+
 use protocol::Timestamp;
 
 use super::*;

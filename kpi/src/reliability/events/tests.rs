@@ -1,3 +1,5 @@
+//! From events to ages: overlaps, open repairs, replaced parts, and any order of arrival.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! The whole answer of a fit: worked examples, refusals, and what holds for any sample.
+
 use proptest::prelude::*;
 
 use super::*;

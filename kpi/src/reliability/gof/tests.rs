@@ -1,3 +1,5 @@
+//! Goodness of fit on samples that fit and on one that does not.
+
 use super::*;
 use crate::reliability::mle;
 

@@ -1,3 +1,5 @@
+//! Crow-AMSAA and Duane against their published examples.
+
 use super::*;
 
 /// ReliaWiki Crow-AMSAA example, with the figures of the `reliability` package's "Reliability growth" page:

@@ -1,3 +1,5 @@
+//! Survival curves against tables of the literature, ties and censoring included.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Likelihood fits against published ones, and what scaling and order may not change.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! MTBF, MTTR and MTTF with their bounds, no failures included.
+
 use super::*;
 
 /// Factors on `T / r`: failures, confidence, lower, upper; time terminated. Source: chi-square table of bounds of a homogeneous Poisson

@@ -1,3 +1,5 @@
+//! Median ranks and regressions against published numbers.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! The cheapest age of replacement against a grid, and when there is none.
+
 use super::*;
 
 fn of(beta: f64, preventive: f64, corrective: f64) -> OptimalReplacement {

@@ -1,3 +1,5 @@
+//! The Laplace test on orders of failures whose trend is known.
+
 use super::*;
 use crate::reliability::growth::tests::TIMES;
 

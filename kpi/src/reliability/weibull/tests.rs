@@ -1,3 +1,5 @@
+//! The law itself: moments, residual life, and its limits.
+
 use super::*;
 
 fn law(beta: f64, eta_h: f64) -> Weibull {
