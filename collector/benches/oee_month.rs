@@ -115,7 +115,7 @@ async fn fill(config: &Config, begin: i64) -> usize {
 fn config(folder: &Path) -> Config {
     let mut text = format!(
         "[collector]\ndata_dir = {folder:?}\ntimezone = \"Europe/Berlin\"\n[api]\nlisten = \"127.0.0.1:0\"\n[uplink]\nlisten = \"127.0.0.1:0\"\n\
-         [lake]\ncommit_interval = \"1h\"\n"
+         [lake]\ncommit_interval = \"1h\"\n[sql]\ntimeout = \"10m\"\n"
     );
     for (name, start, end) in [("early", "06:00", "14:00"), ("late", "14:00", "22:00"), ("night", "22:00", "06:00")] {
         text.push_str(&format!("[[shift]]\nname = \"{name}\"\nstart = \"{start}\"\nend = \"{end}\"\n"));

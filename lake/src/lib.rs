@@ -170,6 +170,24 @@ impl Lake {
         self.threads.ask(async move { inner.parts(&asset, range).await }).await
     }
 
+    /// State changes of several machines in `range`, in order, preceded by the last one of each before it.
+    ///
+    /// # Errors
+    /// [`LakeError`]; [`LakeError::TooManyRows`] if they are to be asked for in smaller groups.
+    pub async fn states_of(&self, assets: &[AssetPath], range: TimeRange) -> Result<Vec<StateChange>, LakeError> {
+        let (inner, assets) = (Arc::clone(&self.inner), assets.to_vec());
+        self.threads.ask(async move { inner.states_of(&assets, range).await }).await
+    }
+
+    /// Part counts of several machines whose `to` lies in `(range.from, range.to]`, in order of `to`; those that lie within one minute (UTC) are added up.
+    ///
+    /// # Errors
+    /// [`LakeError`]; [`LakeError::TooManyRows`] if they are to be asked for in smaller groups.
+    pub async fn parts_by_minute(&self, assets: &[AssetPath], range: TimeRange) -> Result<Vec<PartCount>, LakeError> {
+        let (inner, assets) = (Arc::clone(&self.inner), assets.to_vec());
+        self.threads.ask(async move { inner.parts_by_minute(&assets, range).await }).await
+    }
+
     /// Anomalies with `event_time` in the filter's range, newest first.
     ///
     /// # Errors

@@ -1,13 +1,13 @@
 //! Reads in the types of `protocol`, for the twin, the KPIs and the API. Periods are half-open unless a read says otherwise.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use deltalake::{
     arrow::{array::RecordBatch, datatypes::DataType},
     datafusion::{
         common::ScalarValue,
         functions_aggregate::expr_fn::{max, min, sum},
-        logical_expr::{JoinType, SortExpr, cast},
+        logical_expr::{JoinType, SortExpr, cast, when},
         prelude::{DataFrame, Expr, SessionContext, col, lit},
     },
 };
@@ -17,6 +17,9 @@ use crate::{Inner, decode, error::LakeError, schema::Table};
 
 /// Rows that a typed read gives at most; a longer period is the caller's to divide.
 const MAX_ROWS: usize = 500_000;
+/// Before a period of several machines the state that stood is looked for so far back at once; beyond it by machine.
+const LATELY_US: i64 = 86_400_000_000;
+const MINUTE_US: i64 = 60_000_000;
 /// Steps that a series has at most.
 const MAX_STEPS: i64 = 100_000;
 
@@ -109,6 +112,44 @@ impl Inner {
         let within = col("to_time").gt(time(range.from)).and(col("to_time").lt_eq(time(range.to)));
         let parts = table(&self.read_session()?, Table::PartCounts).await?.filter(col("asset").eq(lit(asset.as_str())).and(within))?;
         decode::all(&capped(parts.sort(oldest_first("to_time"))?, MAX_ROWS).await?, |row| row.parts())
+    }
+
+    #[expect(clippy::redundant_closure_for_method_calls, reason = "the method itself holds for one lifetime of a row only")]
+    pub(crate) async fn states_of(&self, assets: &[AssetPath], range: TimeRange) -> Result<Vec<StateChange>, LakeError> {
+        let since = range.from.plus_micros(-LATELY_US);
+        let seen = one_of(assets).and(from(since, "event_time")).and(col("event_time").lt(time(range.to)));
+        let seen = table(&self.read_session()?, Table::StateChanges).await?.filter(seen)?.sort(oldest_first("event_time"))?;
+        let mut seen = decode::all(&capped(seen, MAX_ROWS).await?, |row| row.state())?;
+        let within = seen.split_off(seen.partition_point(|state| state.event_time < range.from));
+        let mut stood: BTreeMap<AssetPath, StateChange> = seen.into_iter().map(|state| (state.asset.clone(), state)).collect();
+        for asset in assets.iter().filter(|asset| !stood.contains_key(*asset)).cloned().collect::<Vec<_>>() {
+            let before = self.states(&asset, TimeRange { from: range.from, to: range.from }).await?;
+            stood.extend(before.into_iter().map(|state| (asset.clone(), state)));
+        }
+        Ok(stood.into_values().chain(within).collect())
+    }
+
+    #[expect(clippy::redundant_closure_for_method_calls, reason = "the method itself holds for one lifetime of a row only")]
+    pub(crate) async fn parts_by_minute(&self, assets: &[AssetPath], range: TimeRange) -> Result<Vec<PartCount>, LakeError> {
+        let within = one_of(assets).and(col("to_time").gt(time(range.from))).and(col("to_time").lt_eq(time(range.to)));
+        let counts = table(&self.read_session()?, Table::PartCounts).await?.filter(within)?;
+        let micros = |column: &str| cast(col(column), DataType::Int64);
+        let (first, last) = (micros("from_time") / lit(MINUTE_US), (micros("to_time") - lit(1_i64)) / lit(MINUTE_US));
+        // What crosses the edge of a minute stays as it is.
+        let own = |column: &str| when(first.clone().eq(last.clone()), lit(0_i64)).otherwise(micros(column));
+        let minutes = counts.aggregate(
+            vec![col("asset"), first.clone().alias("minute"), own("from_time")?.alias("own_from"), own("to_time")?.alias("own_to")],
+            vec![
+                min(col("from_time")).alias("from_time"),
+                max(col("to_time")).alias("to_time"),
+                sum(col("produced")).alias("produced"),
+                sum(col("rejected")).alias("rejected"),
+                sum(col("reworked")).alias("reworked"),
+                min(col("time_quality")).alias("time_quality"),
+            ],
+        )?;
+        let order = vec![col("to_time").sort(true, true), col("asset").sort(true, true), col("from_time").sort(true, true)];
+        decode::all(&capped(minutes.sort(order)?, MAX_ROWS).await?, |row| row.parts())
     }
 
     pub(crate) async fn anomalies(&self, filter: &AnomalyFilter) -> Result<Vec<Sourced<Anomaly>>, LakeError> {
@@ -281,6 +322,10 @@ async fn capped(rows: DataFrame, most: usize) -> Result<Vec<RecordBatch>, LakeEr
 
 pub(crate) fn time(at: Timestamp) -> Expr {
     lit(ScalarValue::TimestampMicrosecond(Some(at.as_micros()), Some("UTC".into())))
+}
+
+fn one_of(assets: &[AssetPath]) -> Expr {
+    col("asset").in_list(assets.iter().map(|asset| lit(asset.as_str())).collect(), false)
 }
 
 fn from(at: Timestamp, column: &str) -> Expr {

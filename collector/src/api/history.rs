@@ -3,11 +3,12 @@
 //! Stands between the lake and every answer about OEE. Invariant: states and counts around the period are read, too, so that a stop or a count at its
 //! edge is judged as it is in the periods beside it. What is over and was asked before comes from [`crate::twin::Tallies`], and is the same.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use futures::{StreamExt, TryStreamExt, stream};
 use kpi::oee::{MachineRecord, Oee, PartInterval, Prepared, Rules, StatePoint, Tally};
-use protocol::{AssetPath, TimeRange, Timestamp};
+use lake::LakeError;
+use protocol::{AssetPath, PartCount, StateChange, TimeRange, Timestamp};
 
 use super::{
     assets,
@@ -24,8 +25,12 @@ pub(super) const DAY_US: i64 = 86_400_000_000;
 pub(super) const MAX_PERIOD_US: i64 = 62 * DAY_US;
 /// Machines times days of one question.
 const MAX_MACHINE_DAYS: i64 = 6_200;
-/// Machines that are read at a time.
-const AT_A_TIME: usize = 4;
+/// Machines whose rows are read by one question to the lake.
+const TOGETHER: usize = 5;
+/// Such questions at a time.
+const AT_A_TIME: usize = 2;
+/// In a longer period counts of one minute are read as one, as the twin holds them; a fast machine tells more of them than can be held.
+const EXACT_US: i64 = 2 * DAY_US;
 /// Counts are read so far beyond the period: of one that crosses its end a share lies within.
 const COUNT_MARGIN_US: i64 = 3_600_000_000;
 
@@ -94,35 +99,67 @@ pub(crate) struct History {
 
 impl History {
     pub(crate) async fn read(app: &App, asset: AssetPath, asked: &Asked, now: Timestamp, reckoning: Reckoning) -> Result<Self, Problem> {
-        let known_until = app.twin.known_until(&asset, now);
-        let ideal_cycle_s = app.twin.ideal_cycle_s(&asset);
-        let kept: Vec<_> = asked.pieces.iter().map(|piece| app.twin.tallies().get(&asset, *piece)).collect();
-        let missing = || asked.pieces.iter().zip(&kept).filter(|(_, kept)| kept.is_none()).map(|(piece, _)| *piece);
-        let span = match (missing().next(), missing().next_back()) {
-            _ if asked.whole => Some(asked.range),
-            (Some(first), Some(last)) => Some(TimeRange { from: first.from, to: last.to }),
-            _ => None,
+        let read = Self::read_several(app, vec![asset], asked, now, reckoning).await?;
+        read.into_iter().next().ok_or_else(Problem::internal)
+    }
+
+    /// In the order of `assets`.
+    async fn read_several(
+        app: &App,
+        assets: Vec<AssetPath>,
+        asked: &Asked,
+        now: Timestamp,
+        reckoning: Reckoning,
+    ) -> Result<Vec<Self>, Problem> {
+        let tallies = app.twin.tallies();
+        let kept = |asset: &AssetPath| asked.pieces.iter().map(|piece| tallies.get(asset, *piece)).collect::<Vec<_>>();
+        let kept: Vec<Vec<_>> = assets.iter().map(kept).collect();
+        let missing =
+            || kept.iter().flat_map(|kept| asked.pieces.iter().zip(kept)).filter(|(_, kept)| kept.is_none()).map(|(piece, _)| *piece);
+        let span = if asked.whole {
+            Some(asked.range)
+        } else {
+            let (from, to) = (missing().map(|piece| piece.from).min(), missing().map(|piece| piece.to).max());
+            from.zip(to).map(|(from, to)| TimeRange { from, to })
         };
         let Some(span) = span else {
-            return Ok(Self { asset, known_until, ideal_cycle_s, tallies: kept.into_iter().flatten().collect(), prepared: None });
+            let all = assets.iter().zip(kept).map(|(asset, kept)| {
+                let (known_until, ideal_cycle_s) = of_now(app, asset, now);
+                Self { asset: asset.clone(), known_until, ideal_cycle_s, tallies: kept.into_iter().flatten().collect(), prepared: None }
+            });
+            return Ok(all.collect());
         };
-        let reading = app.twin.tallies().reading(&asset);
-        let margin_us = reckoning.margin_us();
-        let record = record_of(app, &asset, span, now).await?;
-        // Of what is missing now the rest will come.
-        let complete_until = record.holes.iter().map(|hole| hole.from).fold(known_until, Ord::min);
-        let missing: Vec<_> = missing().collect();
-        // Thousands of rows are put in order.
-        let reckoned = tokio::task::spawn_blocking(move || {
-            let prepared = Prepared::new(record, reckoning.catalogue, reckoning.rules);
-            let made: Vec<_> = missing.into_iter().map(|piece| (piece, Arc::new(prepared.tally(piece, known_until)))).collect();
-            (prepared, made)
-        });
-        let (prepared, made) = reckoned.await.map_err(|_| Problem::internal())?;
-        let mut fresh = made.iter().map(|(_, tally)| Arc::clone(tally));
-        let tallies = kept.into_iter().map(|kept| kept.or_else(|| fresh.next()).unwrap_or_default()).collect();
-        app.twin.tallies().keep(&reading, made, complete_until, margin_us);
-        Ok(Self { asset, known_until, ideal_cycle_s, tallies, prepared: asked.whole.then_some(prepared) })
+        let wanted: Vec<_> = assets.iter().zip(&kept).filter(|(_, kept)| asked.whole || kept.iter().any(Option::is_none)).collect();
+        let wanted: Vec<_> = wanted.into_iter().map(|(asset, _)| asset.clone()).collect();
+        let readings: Vec<_> = assets.iter().map(|asset| tallies.reading(asset)).collect();
+        let rows = Rows::read(app, &wanted, span, now).await?;
+        let mut all = Vec::with_capacity(assets.len());
+        for ((asset, kept), reading) in assets.iter().zip(kept).zip(readings) {
+            let (known_until, ideal_cycle_s) = of_now(app, asset, now);
+            let asset = asset.clone();
+            if !wanted.contains(&asset) {
+                let tallies = kept.into_iter().flatten().collect();
+                all.push(Self { asset, known_until, ideal_cycle_s, tallies, prepared: None });
+                continue;
+            }
+            let record = record_of(app, &asset, span, now, &rows).await?;
+            // Of what is missing now the rest will come.
+            let complete_until = record.holes.iter().map(|hole| hole.from).fold(known_until, Ord::min);
+            let missing: Vec<_> = asked.pieces.iter().zip(&kept).filter(|(_, kept)| kept.is_none()).map(|(piece, _)| *piece).collect();
+            let Reckoning { rules, catalogue } = reckoning.clone();
+            // Thousands of rows are put in order.
+            let reckoned = tokio::task::spawn_blocking(move || {
+                let prepared = Prepared::new(record, catalogue, rules);
+                let made: Vec<_> = missing.into_iter().map(|piece| (piece, Arc::new(prepared.tally(piece, known_until)))).collect();
+                (prepared, made)
+            });
+            let (prepared, made) = reckoned.await.map_err(|_| Problem::internal())?;
+            let mut fresh = made.iter().map(|(_, tally)| Arc::clone(tally));
+            let of_pieces = kept.into_iter().map(|kept| kept.or_else(|| fresh.next()).unwrap_or_default()).collect();
+            tallies.keep(&reading, made, complete_until, reckoning.margin_us());
+            all.push(Self { asset, known_until, ideal_cycle_s, tallies: of_pieces, prepared: asked.whole.then_some(prepared) });
+        }
+        Ok(all)
     }
 
     /// The sums of the whole period.
@@ -136,13 +173,91 @@ impl History {
     }
 }
 
+/// Rows of several machines in one period, which were read together.
+#[derive(Default)]
+struct Rows {
+    states: HashMap<(AssetPath, TimeRange), Vec<StateChange>>,
+    parts: HashMap<(AssetPath, TimeRange), Vec<PartCount>>,
+}
+
+impl Rows {
+    async fn read(app: &App, assets: &[AssetPath], range: TimeRange, now: Timestamp) -> Result<Self, Problem> {
+        let mut rows = Self::default();
+        let (around, counted) = (around(app, range, now), counted(range, now));
+        // A machine that has or had another name is read by itself.
+        let own = |asset: &&AssetPath| app.production.lineage(asset, around).as_slice() == [((*asset).clone(), around)];
+        let assets: Vec<_> = assets.iter().filter(own).cloned().collect();
+        if assets.len() > 1 {
+            match app.lake.states_of(&assets, around).await {
+                Ok(states) => {
+                    rows.states = assets.iter().map(|asset| ((asset.clone(), around), Vec::new())).collect();
+                    for state in states {
+                        rows.states.entry((state.asset.clone(), around)).or_default().push(state);
+                    }
+                }
+                // One by one, then.
+                Err(LakeError::TooManyRows { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if is_long(counted) && !assets.is_empty() {
+            match app.lake.parts_by_minute(&assets, counted).await {
+                Ok(parts) => {
+                    rows.parts = assets.iter().map(|asset| ((asset.clone(), counted), Vec::new())).collect();
+                    for count in parts {
+                        rows.parts.entry((count.asset.clone(), counted)).or_default().push(count);
+                    }
+                }
+                Err(LakeError::TooManyRows { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(rows)
+    }
+
+    async fn states(&self, app: &App, asset: &AssetPath, range: TimeRange) -> Result<Vec<StateChange>, Problem> {
+        match self.states.get(&(asset.clone(), range)) {
+            Some(states) => Ok(states.clone()),
+            None => Ok(app.lake.states(asset, range).await?),
+        }
+    }
+
+    async fn parts(&self, app: &App, asset: &AssetPath, range: TimeRange) -> Result<Vec<PartCount>, Problem> {
+        match self.parts.get(&(asset.clone(), range)) {
+            Some(parts) => Ok(parts.clone()),
+            None if is_long(range) => Ok(app.lake.parts_by_minute(std::slice::from_ref(asset), range).await?),
+            None => Ok(app.lake.parts(asset, range).await?),
+        }
+    }
+}
+
+fn is_long(range: TimeRange) -> bool {
+    range.to.micros_since(range.from) > EXACT_US
+}
+
+/// So far states are read, by which a stop at an edge is judged.
+fn around(app: &App, range: TimeRange, now: Timestamp) -> TimeRange {
+    let margin = app.twin.reckoning().margin_us();
+    TimeRange { from: range.from.plus_micros(-margin), to: range.to.plus_micros(margin).min(now) }
+}
+
+/// So far counts are read.
+fn counted(range: TimeRange, now: Timestamp) -> TimeRange {
+    TimeRange { from: range.from, to: range.to.plus_micros(COUNT_MARGIN_US).min(now) }
+}
+
+/// Up to when the machine is known, and its ideal cycle.
+fn of_now(app: &App, asset: &AssetPath, now: Timestamp) -> (Timestamp, Option<f64>) {
+    (app.twin.known_until(asset, now), app.twin.ideal_cycle_s(asset))
+}
+
 /// What is known of the machine in `range`, and around it as far as it matters.
-async fn record_of(app: &App, asset: &AssetPath, range: TimeRange, now: Timestamp) -> Result<MachineRecord, Problem> {
-    let mut record = states_around(app, asset, range, now).await?;
-    let counted = TimeRange { from: range.from, to: range.to.plus_micros(COUNT_MARGIN_US).min(now) };
+async fn record_of(app: &App, asset: &AssetPath, range: TimeRange, now: Timestamp, rows: &Rows) -> Result<MachineRecord, Problem> {
+    let mut record = states_in(app, asset, range, now, rows).await?;
+    let counted = counted(range, now);
     record.holes = app.twin.holes(asset);
     for (path, part) in app.production.lineage(asset, counted) {
-        let counts = app.lake.parts(&path, part).await?;
+        let counts = rows.parts(app, &path, part).await?;
         record.parts.extend(backlog::outside(&record.holes, counts.iter().map(PartInterval::from)));
     }
     record.ideal_cycle_s = app.twin.ideal_cycle_s(asset);
@@ -171,8 +286,9 @@ impl Histories {
             ));
         }
         let reckoning = app.twin.reckoning();
-        let machines = stream::iter(paths).map(|asset| History::read(app, asset, &asked, now, reckoning.clone()));
-        let machines = machines.buffered(AT_A_TIME).try_collect().await?;
+        let groups: Vec<Vec<AssetPath>> = paths.chunks(TOGETHER).map(<[AssetPath]>::to_vec).collect();
+        let groups = stream::iter(groups).map(|group| History::read_several(app, group, &asked, now, reckoning.clone()));
+        let machines = groups.buffered(AT_A_TIME).try_concat().await?;
         Ok(Self { range: asked.range, pieces: asked.pieces, reckoning, machines })
     }
 
@@ -219,11 +335,14 @@ pub(super) fn passed(asked: TimeRange, now: Timestamp) -> Result<TimeRange, Prob
 
 /// The states of a period, and those around it by which a stop at its edge is judged.
 pub(super) async fn states_around(app: &App, asset: &AssetPath, range: TimeRange, now: Timestamp) -> Result<MachineRecord, Problem> {
-    let margin = app.twin.reckoning().margin_us();
-    let around = TimeRange { from: range.from.plus_micros(-margin), to: range.to.plus_micros(margin).min(now) };
+    states_in(app, asset, range, now, &Rows::default()).await
+}
+
+async fn states_in(app: &App, asset: &AssetPath, range: TimeRange, now: Timestamp, rows: &Rows) -> Result<MachineRecord, Problem> {
+    let around = around(app, range, now);
     let mut states: Vec<StatePoint> = Vec::new();
     for (path, part) in app.production.lineage(asset, around) {
-        let found = app.lake.states(&path, part).await?;
+        let found = rows.states(app, &path, part).await?;
         // What stood before a new name stands under the old one.
         let own = found.iter().filter(|change| part.from == around.from || change.event_time >= part.from);
         states.extend(own.map(StatePoint::from));

@@ -168,3 +168,33 @@ async fn a_day_that_was_asked_for_is_told_anew_when_something_comes_late() {
     let explained = plant.get(&question.replace("asset=plant1", &format!("asset={PRESS}&explain=true"))).await.ok();
     assert_eq!(explained["total"], late["total"]);
 }
+
+#[tokio::test]
+async fn a_long_question_reads_counts_by_minute_and_gives_the_same() {
+    let mut plant = Plant::new().await;
+    let t0 = start().plus_micros(-3 * 86_400 * SECOND);
+    let s = |seconds: i64| t0.plus_micros(seconds * SECOND);
+    let mut records = an_hour(t0);
+    // A part each second, told one by one; some of these cross the edge of a minute.
+    records.extend(
+        (0..600).map(|i| parts(s(4_000 + i).plus_micros(SECOND / 2), s(4_001 + i).plus_micros(SECOND / 2), 1, u64::from(i % 9 == 0))),
+    );
+    records.push(state(s(4_000), MachineState::Producing, ""));
+    records.push(state(s(5_000), MachineState::Idle, ""));
+    plant.take_in(records.clone());
+    plant.take_in(records.into_iter().map(other).collect());
+    let ask = |asset: &str, from: Timestamp, to: Timestamp| {
+        format!("/api/v1/oee?asset={asset}&bucket=hour&from={}&to={}", rfc3339(from), rfc3339(to))
+    };
+    // Two hours are read row by row and machine by machine; four days of both machines at once.
+    let short = plant.get(&ask(PRESS, t0, s(7_200))).await.ok();
+    let long = plant.get(&ask("plant1", t0.plus_micros(-86_400 * SECOND), t0.plus_micros(3 * 86_400 * SECOND))).await.ok();
+    for (hour, twice) in [(0, 24), (1, 25)] {
+        let (one, both) = (&short["buckets"][hour]["oee"], &long["buckets"][twice]["oee"]);
+        assert_eq!(one["counts"]["produced"].as_u64().map(|n| 2 * n), both["counts"]["produced"].as_u64());
+        assert_eq!(one["counts"]["rejected"].as_u64().map(|n| 2 * n), both["counts"]["rejected"].as_u64());
+        close(&both["times"]["production_s"], 2.0 * one["times"]["production_s"].as_f64().unwrap());
+        close(&both["quality"], one["quality"].as_f64().unwrap());
+    }
+    assert_eq!(long["total"]["counts"]["produced"], 2 * (1_080 + 600));
+}

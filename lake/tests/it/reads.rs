@@ -50,6 +50,54 @@ async fn changes_of_the_same_moment_come_in_the_order_in_which_they_were_taken_i
 }
 
 #[tokio::test]
+async fn states_of_several_machines_are_those_of_each() {
+    const DAY: i64 = 86_400;
+    let root = tempfile::tempdir().unwrap();
+    let lake = open(root.path()).await;
+    // The first spoke lately, the second long ago, the third never before the period, and the fourth is not asked for.
+    lake.push(vec![
+        row(1, 1, state(2, 0, MachineState::Setup)),
+        row(1, 2, state(1, 3 * DAY - 20, MachineState::Idle)),
+        row(1, 3, state(1, 3 * DAY - 10, MachineState::Producing)),
+        row(1, 4, state(4, 3 * DAY - 10, MachineState::Offline)),
+    ]);
+    lake.commit().await.unwrap();
+    lake.push(vec![
+        row(1, 5, state(3, 3 * DAY + 5, MachineState::Offline)),
+        row(1, 6, state(1, 3 * DAY + 7, MachineState::Idle)),
+        row(1, 7, state(4, 3 * DAY + 8, MachineState::Producing)),
+    ]);
+    let period = range(3 * DAY, 4 * DAY);
+    let together = lake.states_of(&[asset(1), asset(2), asset(3)], period).await.unwrap();
+    for (number, wanted) in [(1, 2), (2, 1), (3, 1)] {
+        let own: Vec<_> = together.iter().filter(|state| state.asset == asset(number)).cloned().collect();
+        assert_eq!(own.len(), wanted);
+        assert_eq!(own, lake.states(&asset(number), period).await.unwrap());
+    }
+    assert_eq!(together.len(), 4);
+}
+
+#[tokio::test]
+async fn counts_of_one_minute_are_added_up_and_those_that_cross_its_edge_stay() {
+    let root = tempfile::tempdir().unwrap();
+    let lake = open(root.path()).await;
+    lake.push(vec![
+        row(1, 1, parts(1, 60, 80, 1)),
+        row(1, 2, parts(1, 80, 120, 2)),
+        row(1, 3, parts(1, 110, 130, 4)),
+        row(1, 4, parts(1, 130, 140, 8)),
+        row(1, 5, parts(2, 60, 80, 16)),
+        row(1, 6, parts(3, 60, 80, 32)),
+    ]);
+    let counts = lake.parts_by_minute(&[asset(1), asset(2)], range(0, 200)).await.unwrap();
+    let found: Vec<_> = counts.iter().map(|count| (count.asset.clone(), count.from, count.to, count.produced)).collect();
+    assert_eq!(
+        found,
+        [(asset(2), at(60), at(80), 16), (asset(1), at(60), at(120), 3), (asset(1), at(110), at(130), 4), (asset(1), at(130), at(140), 8)]
+    );
+}
+
+#[tokio::test]
 async fn part_counts_belong_to_the_period_in_which_they_end() {
     let root = tempfile::tempdir().unwrap();
     let lake = open(root.path()).await;
