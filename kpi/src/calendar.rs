@@ -16,7 +16,7 @@ use jiff::{
 };
 use protocol::{TimeRange, Timestamp};
 
-pub use spec::{BreakSpec, CalendarSpec, ExceptionSpec, MaintenanceSpec, ShiftSpec};
+pub use spec::{BreakSpec, CalendarSpec, ExceptionSpec, MaintenanceSpec, ShiftSpec, weekday};
 
 use crate::oee::{DowntimeKind, PlannedDowntime};
 

@@ -4,10 +4,10 @@
 //! problem with its line.
 
 use jiff::{
-    civil::{Date, Time, Weekday},
+    civil::{Date, Time},
     tz::TimeZone,
 };
-use kpi::calendar::{Break, Calendar, CalendarError, Exception, ShiftRule, Weekdays};
+use kpi::calendar::{Break, Calendar, CalendarError, Exception, ShiftRule, Weekdays, weekday};
 
 use super::read::Section;
 
@@ -135,17 +135,4 @@ fn date(section: &Section<'_, '_>) -> Option<Date> {
 fn parse_time(text: &str) -> Option<Time> {
     let (hour, minute) = text.split_once(':')?;
     Time::new(hour.parse().ok()?, minute.parse().ok()?, 0, 0).ok()
-}
-
-fn weekday(text: &str) -> Option<Weekday> {
-    Some(match text {
-        "mon" => Weekday::Monday,
-        "tue" => Weekday::Tuesday,
-        "wed" => Weekday::Wednesday,
-        "thu" => Weekday::Thursday,
-        "fri" => Weekday::Friday,
-        "sat" => Weekday::Saturday,
-        "sun" => Weekday::Sunday,
-        _ => return None,
-    })
 }

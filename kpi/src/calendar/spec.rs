@@ -175,7 +175,8 @@ fn time(text: &str, field: &str, errors: &mut Vec<FieldError>) -> Option<Time> {
     time
 }
 
-fn weekday(text: &str) -> Option<Weekday> {
+/// A day of the week by its first three letters, `mon` to `sun`.
+pub fn weekday(text: &str) -> Option<Weekday> {
     Some(match text {
         "mon" => Weekday::Monday,
         "tue" => Weekday::Tuesday,
