@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use super::{
     access::{Admin, Viewer},
     body::Body,
-    history::{DAY_US, MAX_PERIOD_US, Scope, machines_of, passed, wrong},
+    history::{DAY_US, MAX_PERIOD_US, Scope, machines_of, parts_in, passed, wrong},
     params::{Params, parsed},
     problem::{Problem, Problems},
 };
@@ -135,7 +135,7 @@ pub(super) async fn of_machine(
     let Some((meter, settings)) = metering::meter(&rows, described.and_then(MeterUnit::of)) else { return Ok((asset, None)) };
     drop(rows);
     let states = app.lake.states(&asset, range).await?;
-    let parts = app.lake.parts(&asset, range).await?;
+    let parts = parts_in(app, &asset, range).await?;
     let known_until = app.twin.known_until(&asset, now);
     let shifts = app.twin.calendar().shifts(range).into_iter();
     let shifts = shifts.map(|s| ShiftRange { name: s.name, from: s.range.from.into(), to: s.range.to.into() }).collect();

@@ -25,6 +25,8 @@ pub(super) const DAY_US: i64 = 86_400_000_000;
 pub(super) const MAX_PERIOD_US: i64 = 62 * DAY_US;
 /// Machines times days of one question.
 const MAX_MACHINE_DAYS: i64 = 6_200;
+/// The same where the records themselves are held, not their sums.
+const MAX_WHOLE_MACHINE_DAYS: i64 = 750;
 /// Machines whose rows are read by one question to the lake.
 const TOGETHER: usize = 5;
 /// Such questions at a time.
@@ -98,19 +100,13 @@ pub(crate) struct History {
 }
 
 impl History {
-    pub(crate) async fn read(app: &App, asset: AssetPath, asked: &Asked, now: Timestamp, reckoning: Reckoning) -> Result<Self, Problem> {
-        let read = Self::read_several(app, vec![asset], asked, now, reckoning).await?;
+    pub(crate) async fn read(app: &App, asset: AssetPath, asked: &Asked, now: Timestamp) -> Result<Self, Problem> {
+        let read = Self::read_several(app, vec![asset], asked, now).await?;
         read.into_iter().next().ok_or_else(Problem::internal)
     }
 
     /// In the order of `assets`.
-    async fn read_several(
-        app: &App,
-        assets: Vec<AssetPath>,
-        asked: &Asked,
-        now: Timestamp,
-        reckoning: Reckoning,
-    ) -> Result<Vec<Self>, Problem> {
+    async fn read_several(app: &App, assets: Vec<AssetPath>, asked: &Asked, now: Timestamp) -> Result<Vec<Self>, Problem> {
         let tallies = app.twin.tallies();
         let kept = |asset: &AssetPath| asked.pieces.iter().map(|piece| tallies.get(asset, *piece)).collect::<Vec<_>>();
         let kept: Vec<Vec<_>> = assets.iter().map(kept).collect();
@@ -132,6 +128,8 @@ impl History {
         let wanted: Vec<_> = assets.iter().zip(&kept).filter(|(_, kept)| asked.whole || kept.iter().any(Option::is_none)).collect();
         let wanted: Vec<_> = wanted.into_iter().map(|(asset, _)| asset.clone()).collect();
         let readings: Vec<_> = assets.iter().map(|asset| tallies.reading(asset)).collect();
+        // After that, so that rules which change from now on are seen to have changed.
+        let reckoning = app.twin.reckoning();
         let rows = Rows::read(app, &wanted, span, now).await?;
         let mut all = Vec::with_capacity(assets.len());
         for ((asset, kept), reading) in assets.iter().zip(kept).zip(readings) {
@@ -279,15 +277,13 @@ impl Histories {
     pub(super) async fn read(app: &App, scope: &Scope, asked: Asked, now: Timestamp) -> Result<Self, Problem> {
         let paths = machines_of(app, scope)?;
         let days = asked.range.to.micros_since(asked.range.from) / DAY_US + 1;
-        if days.saturating_mul(i64::try_from(paths.len()).unwrap_or(i64::MAX)) > MAX_MACHINE_DAYS {
-            return Err(wrong(
-                "from",
-                format!("makes more than {MAX_MACHINE_DAYS} days of machines: ask for a shorter period or for a line"),
-            ));
+        let most = if asked.whole { MAX_WHOLE_MACHINE_DAYS } else { MAX_MACHINE_DAYS };
+        if days.saturating_mul(i64::try_from(paths.len()).unwrap_or(i64::MAX)) > most {
+            return Err(wrong("from", format!("makes more than {most} days of machines: ask for a shorter period or for a line")));
         }
         let reckoning = app.twin.reckoning();
         let groups: Vec<Vec<AssetPath>> = paths.chunks(TOGETHER).map(<[AssetPath]>::to_vec).collect();
-        let groups = stream::iter(groups).map(|group| History::read_several(app, group, &asked, now, reckoning.clone()));
+        let groups = stream::iter(groups).map(|group| History::read_several(app, group, &asked, now));
         let machines = groups.buffered(AT_A_TIME).try_concat().await?;
         Ok(Self { range: asked.range, pieces: asked.pieces, reckoning, machines })
     }
@@ -323,6 +319,15 @@ pub(super) fn machines_of(app: &App, scope: &Scope) -> Result<Vec<AssetPath>, Pr
         return Err(Problem::not_found(format!("no machine is known below {scope}")));
     }
     Ok(paths)
+}
+
+/// Counts of a machine under all its names in that time; in a long one those of one minute are one.
+pub(super) async fn parts_in(app: &App, asset: &AssetPath, range: TimeRange) -> Result<Vec<PartCount>, Problem> {
+    let mut all = Vec::new();
+    for (path, part) in app.production.lineage(asset, range) {
+        all.extend(Rows::default().parts(app, &path, part).await?);
+    }
+    Ok(all)
 }
 
 /// What of a period has passed.

@@ -16,8 +16,7 @@ use super::{
     access::Viewer,
     assets,
     cursor::Cursor,
-    history::{DAY_US, Scope, passed, wrong},
-    maintenance::machines_of,
+    history::{DAY_US, Scope, machines_of, passed, wrong},
     params::{Params, parsed},
     problem::{Problem, Problems},
 };
@@ -163,9 +162,14 @@ pub async fn predictions(State(app): State<App>, _: Viewer, mut params: Params) 
         Scope::Machine(asset) => (Some(asset), None),
         Scope::Below(prefix) => (None, Some(prefix.as_str())),
     };
-    let all = app.store.predictions(asset, below, period, MAX_SUMMARISED).await?;
-    let scores: Vec<Score> = all.into_iter().filter_map(|row| row.score).collect();
-    let summary = summarise(&scores).map_err(|error| vec![error])?;
+    // Of the whole period, and told once.
+    let summary = if cursor.is_none() {
+        let scored = app.store.scored_predictions(asset, below, period, MAX_SUMMARISED).await?;
+        let scores: Vec<Score> = scored.into_iter().filter_map(|row| row.score).collect();
+        summarise(&scores).map_err(|error| vec![error])?
+    } else {
+        BTreeMap::default()
+    };
     let (range, ask) = Cursor::question(cursor, period, limit);
     let rows = app.store.predictions(asset, below, range, ask).await?;
     let (rows, next_cursor) = Cursor::page(cursor, rows, limit, |row| row.at);

@@ -15,7 +15,7 @@ use super::{
     access::{Operator, Viewer},
     assets,
     body::Body,
-    history::{Scope, wrong},
+    history::{Scope, machines_of, wrong},
     params::{Params, parsed},
     problem::{Problem, Problems},
 };
@@ -298,15 +298,6 @@ async fn cards(app: &App) -> Result<Vec<ModelCard>, Problem> {
         }
     }
     Ok(cards)
-}
-
-pub(super) fn machines_of(app: &App, scope: &Scope) -> Result<Vec<AssetPath>, Problem> {
-    let paths = match scope {
-        Scope::Machine(asset) if app.twin.knows(asset) => vec![asset.clone()],
-        Scope::Machine(asset) => return Err(assets::unknown(asset)),
-        Scope::Below(prefix) => app.twin.paths_below(prefix),
-    };
-    if paths.is_empty() { Err(Problem::not_found(format!("no machine is known below {scope}"))) } else { Ok(paths) }
 }
 
 impl From<ReadError> for Problem {

@@ -133,11 +133,13 @@ pub async fn add_run(
     all_right(faults)?;
     let (by, place) = (who.name, asset.to_string());
     let entry = Entry { id: new_id(), place, range, by, at: changing.at(now), what: Run { product: body.product, order: body.order } };
+    let cuts = !ended.is_empty();
     let ended = ended.into_iter().map(|run| Entry { range: TimeRange { to: range.from, ..run.range }, ..run });
     let entries: Vec<_> = ended.chain([entry.clone()]).collect();
     put(&app, |relations| &relations.runs, |relations| &mut relations.runs, &entries).await?;
     let why = Why::ProductionChanged { by: entry.by.clone(), at: entry.at.into() };
-    let until = TimeRange { to: range.to.min(now), ..range };
+    // A run that it ended had no end: all since then is without it.
+    let until = TimeRange { to: if cuts { now.max(range.from) } else { range.to.min(now) }, ..range };
     let restated = follow(&app, &Scope::Machine(asset), until, &why, now).await?;
     Ok((StatusCode::CREATED, Json(RunAdded { product_run: ProductRun::from(&entry), restated })))
 }

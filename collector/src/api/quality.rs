@@ -21,7 +21,7 @@ use super::{
     access::Viewer,
     assets,
     body::Body,
-    history::{DAY_US, MAX_PERIOD_US, Scope, machines_of, passed, wrong},
+    history::{DAY_US, MAX_PERIOD_US, Scope, machines_of, parts_in, passed, wrong},
     params::{Params, parsed, time},
     problem::{Problem, Problems},
 };
@@ -98,7 +98,7 @@ impl Source {
 
     /// Parts and bad parts of each local hour.
     async fn samples(&self, app: &App) -> Result<Vec<Sample>, Problem> {
-        let counts = app.lake.parts(&self.asset, self.range).await?;
+        let counts = parts_in(app, &self.asset, self.range).await?;
         let parts = metering::part_counts(&counts);
         let hours = app.twin.calendar().hours(self.range).into_iter();
         let sample = |hour: TimeRange| {
@@ -275,7 +275,7 @@ pub async fn yields(State(app): State<App>, _: Viewer, mut params: Params) -> Re
 }
 
 async fn step(app: &App, asset: AssetPath, range: TimeRange) -> Result<StepCounts, Problem> {
-    let counts = app.lake.parts(&asset, range).await?;
+    let counts = parts_in(app, &asset, range).await?;
     Ok(step_counts(asset.to_string(), &counts))
 }
 

@@ -46,6 +46,8 @@ pub struct Past {
     pub operating: OperatingTime,
     /// There is a state or an event.
     pub is_known: bool,
+    /// The machine is older than what was read: where `period` begins, nothing began.
+    pub is_cut: bool,
 }
 
 impl Past {
@@ -81,8 +83,14 @@ pub async fn read(app: &App, asset: &AssetPath, asked: TimeRange, now: Timestamp
     let filter = EventFilter { asset: Some(asset), kinds: &MAINTENANCE_KINDS, limit: MAX_EVENTS, ..EventFilter::default() };
     let mut reported = app.store.events(&filter, asked).await?;
     reported.reverse();
-    let states: Vec<StatePoint> = app.lake.states(asset, asked).await?.iter().map(StatePoint::from).collect();
-    let known_until = app.twin.known_until(asset, now).min(asked.to);
+    let mut states: Vec<StatePoint> = Vec::new();
+    for (path, part) in app.production.lineage(asset, asked) {
+        let found = app.lake.states(&path, part).await?;
+        // What stood before a new name stands under the old one.
+        states.extend(found.iter().filter(|state| part.from == asked.from || state.event_time >= part.from).map(StatePoint::from));
+    }
+    let known_until = known_until(app, asset, now).min(asked.to);
+    states.retain(|state| state.at < known_until);
     let mut events = maintenance_events(&reported);
     let first_state = states.first().map(|s| s.at);
     let first = first_state.into_iter().chain(events.first().map(|e| e.at)).min();
@@ -100,9 +108,16 @@ pub async fn read(app: &App, asset: &AssetPath, asked: TimeRange, now: Timestamp
         let derived = breakdowns(&record, &app.twin.reckoning().catalogue, &events, min_failure_us, known_until);
         events.extend(derived.into_iter().filter(|e| e.at >= period.from));
         events.sort();
-        events.truncate(MAX_EVENTS);
+        // The newest count.
+        events.drain(..events.len().saturating_sub(MAX_EVENTS));
     }
-    Ok(Past { asset: asset.clone(), period, reported, events, operating, is_known: first.is_some() })
+    let is_cut = first.is_some_and(|first| first < asked.from);
+    Ok(Past { asset: asset.clone(), is_cut, period, reported, events, operating, is_known: first.is_some() })
+}
+
+/// Up to when the machine is known without a hole: while a gateway sends its backlog, what came since is not all.
+pub fn known_until(app: &App, asset: &AssetPath, now: Timestamp) -> Timestamp {
+    app.twin.holes(asset).iter().map(|hole| hole.from).fold(app.twin.known_until(asset, now), Ord::min)
 }
 
 /// As [`read`], of as much as can be read at once before `now`.
@@ -143,6 +158,8 @@ pub struct OpenWorkOrder {
 pub struct Facts {
     pub reckoned_at: Timestamp,
     pub period: TimeRange,
+    /// Where `period` begins, nothing began.
+    pub is_cut: bool,
     pub history: History,
     pub lives: Vec<Life>,
     pub last_failure: Option<LastFailure>,
@@ -169,6 +186,7 @@ impl Facts {
         Ok(Self {
             reckoned_at: now,
             period: past.period,
+            is_cut: past.is_cut,
             history: past.history()?,
             lives: lives(&past.events),
             last_failure,

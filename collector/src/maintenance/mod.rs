@@ -76,6 +76,8 @@ struct Machine {
     tracked: Option<Tracked>,
     /// When it was last predicted, or that was tried.
     tried_at: Option<Timestamp>,
+    /// Its facts could not be reckoned then, and nothing was told of it since.
+    failed_at: Option<Timestamp>,
 }
 
 /// A prediction, and what it rests on.
@@ -117,7 +119,9 @@ impl Maintenance {
 
     /// Something was told of a machine: it is looked at soon.
     pub fn told(&self, asset: &AssetPath) {
-        self.inner.lock().machines.entry(asset.clone()).or_default().is_dirty = true;
+        let mut inner = self.inner.lock();
+        let machine = inner.machines.entry(asset.clone()).or_default();
+        (machine.is_dirty, machine.failed_at) = (true, None);
         self.wake.notify_one();
     }
 

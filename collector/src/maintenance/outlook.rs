@@ -28,6 +28,8 @@ use super::{
 };
 use crate::{app::App, config::Asset, store::PredictionRow};
 
+/// Windows come so late, mostly.
+const ON_ITS_WAY_US: i64 = 120_000_000;
 /// Of all intervals.
 pub const CONFIDENCE: f64 = 0.9;
 /// Steps of the trend window.
@@ -183,9 +185,15 @@ async fn learned(app: &App, seen: &Seen, facts: &Facts, now: Timestamp) -> Resul
     if down_since(facts).is_some() {
         return Ok(None);
     }
-    let from = facts.living_since().unwrap_or(facts.period.from);
     let step_h = model.header.step_h;
-    let steps = fleet::whole_steps(from, now, step_h);
+    let from = facts.living_since().unwrap_or_else(|| {
+        // Of a machine older than what is read the beginning moves; each day is often enough to begin anew.
+        let day_us = if facts.is_cut { 24 * HOUR_US } else { 1 };
+        facts.period.from.plus_micros(-facts.period.from.as_micros().rem_euclid(day_us))
+    });
+    // What is on its way is waited for, and what a gateway holds back.
+    let complete = super::facts::known_until(app, &seen.asset, now).plus_micros(-ON_ITS_WAY_US);
+    let steps = fleet::whole_steps(from, complete, step_h);
     let same = |t: &Tracked| t.version == model.header.version && t.from == from && t.steps <= steps;
     let mut tracked = app.maintenance.take_tracked(&seen.asset).filter(same).unwrap_or_else(|| model.tracked(from));
     let done = tracked.steps;

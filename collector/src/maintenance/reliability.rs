@@ -201,7 +201,8 @@ pub fn laws<'a>(machines: impl Iterator<Item = &'a History>) -> BTreeMap<String,
     let mut ages: BTreeMap<String, ComponentAges> = BTreeMap::new();
     for history in machines {
         ages.entry(MACHINE.to_owned()).or_default().add(&history.machine);
-        for (name, of_component) in &history.components {
+        // A component that somebody called so would count the machine's failures twice.
+        for (name, of_component) in history.components.iter().filter(|(name, _)| *name != MACHINE) {
             ages.entry(name.clone()).or_default().add(of_component);
         }
     }
@@ -239,6 +240,7 @@ mod tests {
             events,
             operating: OperatingTime::Intervals(ranges),
             is_known: !ages_h.is_empty(),
+            is_cut: false,
         }
     }
 

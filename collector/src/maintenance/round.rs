@@ -36,6 +36,8 @@ use crate::{
 const PAGE: usize = 500;
 /// Facts are reckoned anew after this time if the machine's state has changed, and after that in any case.
 const FACTS_US: (i64, i64) = (300_000_000, HOUR_US);
+/// When a machine whose facts could not be reckoned is tried again.
+const AGAIN_US: i64 = 300_000_000;
 const LEAST_BUDGET: Duration = Duration::from_millis(200);
 /// Predictions of one machine that are scored at a time: a year of hours, and some.
 const MAX_SCORED: usize = 10_000;
@@ -153,8 +155,10 @@ async fn look_at(app: &App, which: Which, now: Timestamp) -> Result<(), StoreErr
             break;
         }
         if !app.maintenance.has_facts(app, seen, now)
+            && !app.maintenance.failed_lately(seen, now)
             && let Err(error) = refresh(app, seen, now).await
         {
+            app.maintenance.failed(seen, now);
             failed("facts", &seen.asset, &error);
         }
     }
@@ -296,7 +300,7 @@ impl Maintenance {
     /// Who comes first: of whom something was told, then who was looked at the longest time ago.
     fn precedence(&self, seen: &Seen) -> (bool, Option<Timestamp>) {
         let inner = self.inner.lock();
-        inner.machines.get(&seen.asset).map_or((true, None), |m| (!m.is_dirty, m.tried_at))
+        inner.machines.get(&seen.asset).map_or((true, None), |m| (!m.is_dirty || m.failed_at.is_some(), m.tried_at))
     }
 
     /// There is something new to predict from.
@@ -327,6 +331,17 @@ impl Maintenance {
             });
         let most = if machine.state_since == seen.state_since { FACTS_US.1 } else { FACTS_US.0 };
         (0..most).contains(&age_us) && !has_failed
+    }
+
+    /// Its facts could not be reckoned; others come first for a while.
+    fn failed(&self, seen: &Seen, now: Timestamp) {
+        self.inner.lock().machines.entry(seen.asset.clone()).or_default().failed_at = Some(now);
+    }
+
+    fn failed_lately(&self, seen: &Seen, now: Timestamp) -> bool {
+        let inner = self.inner.lock();
+        let failed_at = inner.machines.get(&seen.asset).and_then(|m| m.failed_at);
+        failed_at.is_some_and(|at| (0..AGAIN_US).contains(&now.micros_since(at)))
     }
 
     fn tried(&self, asset: &AssetPath, now: Timestamp) {
@@ -378,11 +393,9 @@ impl Maintenance {
             signals.extend(seen.signals.iter().filter_map(|s| SignalName::new(&s.signal).ok()));
             let Some(facts) = self.facts(&seen.asset) else { continue };
             let failed = facts.lives.iter().filter_map(|life| life.end.filter(|end| end.failed).map(|end| (life.from, end.at)));
-            lives.extend(failed.map(|(from, failed_at)| RunToFailure {
-                asset: seen.asset.clone(),
-                from: from.unwrap_or(facts.period.from),
-                failed_at,
-            }));
+            // A life whose beginning was not read would be learned as a short one.
+            let whole = failed.filter_map(|(from, failed_at)| Some((from.or((!facts.is_cut).then_some(facts.period.from))?, failed_at)));
+            lives.extend(whole.map(|(from, failed_at)| RunToFailure { asset: seen.asset.clone(), from, failed_at }));
         }
         let plans = kinds.into_iter().map(|(kind, (lives, signals))| (kind.to_owned(), Plan::new(kind.to_owned(), lives, signals)));
         let plans: BTreeMap<String, Plan> = plans.collect();

@@ -182,9 +182,8 @@ pub fn soon(app: &App, assets: &[AssetPath], range: TimeRange, why: &Why, now: T
 async fn state(app: &App, job: &Job, now: Timestamp) -> Result<Option<Restated>, Problem> {
     let _one = app.production.inner.stating.lock().await;
     let Job { asset, shift, why, .. } = job;
-    let reckoning = app.twin.reckoning();
-    let rules = reckoning.rules;
-    let oee = History::read(app, asset.clone(), &Asked::whole(shift.range), now, reckoning).await?.oee(&rules);
+    let rules = app.twin.reckoning().rules;
+    let oee = History::read(app, asset.clone(), &Asked::whole(shift.range), now).await?.oee(&rules);
     let Some(mut statement) = app.store.statement(asset, shift.range.from).await? else {
         if says_nothing(&oee) {
             return Ok(None);

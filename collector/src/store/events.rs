@@ -37,7 +37,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::Failed`]; then none is stored.
     pub async fn append_events(&self, events: &[Event], by: &str, now: Timestamp, most: u64) -> Result<Vec<Appended>, StoreError> {
-        let mut tx = self.pool.begin().await?;
+        // It reads first: begun as a reader it would be refused if somebody else has written in between.
+        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
         let mut answers = Vec::with_capacity(events.len());
         let stored: i64 = sqlx::query("SELECT coalesce(max(rowid), 0) AS n FROM events").fetch_one(&mut *tx).await?.try_get("n")?;
         let mut room = most.saturating_sub(u64::try_from(stored).unwrap_or(0));

@@ -66,6 +66,31 @@ impl Store {
         range: TimeRange,
         limit: usize,
     ) -> Result<Vec<PredictionRow>, StoreError> {
+        self.predictions_of(asset, below, range, limit, false).await
+    }
+
+    /// The same of those alone that have a score.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn scored_predictions(
+        &self,
+        asset: Option<&AssetPath>,
+        below: Option<&str>,
+        range: TimeRange,
+        limit: usize,
+    ) -> Result<Vec<PredictionRow>, StoreError> {
+        self.predictions_of(asset, below, range, limit, true).await
+    }
+
+    async fn predictions_of(
+        &self,
+        asset: Option<&AssetPath>,
+        below: Option<&str>,
+        range: TimeRange,
+        limit: usize,
+        scored: bool,
+    ) -> Result<Vec<PredictionRow>, StoreError> {
         let mut query = sqlx::QueryBuilder::<Sqlite>::new("SELECT * FROM predictions WHERE at >= ");
         query.push_bind(range.from.as_micros()).push(" AND at < ").push_bind(range.to.as_micros());
         if let Some(asset) = asset {
@@ -73,6 +98,9 @@ impl Store {
         }
         if let Some(prefix) = below {
             query.push(" AND asset >= ").push_bind(format!("{prefix}/")).push(" AND asset < ").push_bind(format!("{prefix}0"));
+        }
+        if scored {
+            query.push(" AND true_rul_h IS NOT NULL");
         }
         query.push(" ORDER BY at DESC, asset LIMIT ").push_bind(i64::try_from(limit).unwrap_or(i64::MAX));
         query.build().fetch_all(&self.pool).await?.iter().map(row_of).collect()

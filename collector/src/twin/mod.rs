@@ -59,9 +59,9 @@ pub struct Reckoning {
 }
 
 impl Reckoning {
-    /// How far beyond a window its states must be known: a stop is judged by its whole length.
+    /// How far beyond a window its states must be known: a stop is judged by its whole length, a start-up by the set-up before it.
     pub fn margin_us(&self) -> i64 {
-        (self.rules.minor_stop_below_s * 1e6) as i64
+        (self.rules.minor_stop_below_s.max(self.rules.startup_after_setup_s) * 1e6) as i64
     }
 }
 
@@ -177,6 +177,8 @@ impl Twin {
 
     /// A machine has another name from some time on: what it did before is what the other did.
     pub fn renamed(&self, rename: &Rename) {
+        let names = self.production.read(|relations| relations.with_later_names(&rename.to));
+        self.tallies.forget(|path| *path == rename.from || names.contains(path));
         let mut guard = self.inner.lock();
         let keep_from = guard.keep_from();
         let inner = &mut *guard;
@@ -189,8 +191,6 @@ impl Twin {
         let machine = inner.machines.entry(rename.to.clone()).or_default();
         machine.version = inner.version;
         machine.inherit(past, keep_from);
-        drop(guard);
-        self.tallies.forget(|path| *path == rename.to || *path == rename.from);
     }
 
     /// The newest data of each machine of which there are any.
@@ -388,7 +388,9 @@ impl Inner {
         self.version += 1;
         let machine = self.machines.entry(asset.clone()).or_default();
         machine.version = self.version;
-        if machine.gateway.as_ref() != Some(gateway) {
+        // What a program posts of a machine does not make it the machine's gateway.
+        let is_other = |known: &GatewayId| known != gateway && (!local::is_local(gateway) || local::is_local(known));
+        if machine.gateway.as_ref().is_none_or(is_other) {
             machine.gateway = Some(gateway.clone());
         }
         Some(machine)

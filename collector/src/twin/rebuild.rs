@@ -2,16 +2,19 @@
 //!
 //! Runs once, after the journal has been replayed into the lake's hot rows and before the first batch is taken in, so that each row is seen once.
 
-use kpi::{
-    calendar::Shift,
-    oee::{PartInterval, PartTally},
-};
-use lake::{Lake, LakeError, Latest, QueryResult};
-use protocol::{AssetPath, MachineState, StateChange, TimeQuality, Timestamp};
-use serde_json::Value;
+use std::collections::BTreeSet;
+
+use kpi::{calendar::Shift, oee::PartInterval};
+use lake::{Lake, LakeError, Latest};
+use protocol::{PartCount, StateChange, TimeRange, Timestamp};
 
 use super::{Inner, Twin};
 use crate::production::Relations;
+
+/// Machines whose rows are read by one question.
+const TOGETHER: usize = 20;
+/// A clock that is ahead tells of times to come.
+const AHEAD_US: i64 = 86_400_000_000;
 
 impl Twin {
     /// Takes in the last of everything, and the running shift's states and counts. Call it when all replayed rows have been pushed into the lake
@@ -22,18 +25,15 @@ impl Twin {
     pub async fn rebuild(&self, lake: &Lake, now: Timestamp) -> Result<(), LakeError> {
         let latest = lake.latest().await?;
         let shift = self.calendar.shift_at(now);
-        let history = match &shift {
-            Some(shift) => {
-                let margin = self.reckoning().margin_us();
-                Some((lake.sql(&states_since(shift, margin)).await?, lake.sql(&parts_since(shift)).await?))
-            }
+        let so_far = match &shift {
+            Some(shift) => Some(so_far(lake, &latest, shift, self.reckoning().margin_us(), now).await?),
             None => None,
         };
         let mut inner = self.inner.lock();
         inner.roll_shift(&self.calendar, now);
         inner.restore(latest);
-        if let Some((states, parts)) = history {
-            inner.restore_shift(&states, &parts);
+        if let Some((states, counts)) = so_far {
+            inner.restore_shift(&states, &counts);
         }
         drop(inner);
         // Machines with another name go on from what they did under the one before.
@@ -42,27 +42,29 @@ impl Twin {
     }
 }
 
-// One statement for the whole plant: a question per machine would make the start as slow as the plant is large.
-fn states_since(shift: &Shift, margin_us: i64) -> String {
-    let from = shift.range.from.as_micros() - margin_us;
-    format!(
-        "SELECT asset, CAST(event_time AS BIGINT) AS at, state, reason FROM state_changes WHERE CAST(event_time AS BIGINT) >= {from} \
-         UNION ALL (SELECT asset, at, state, reason FROM (SELECT asset, CAST(event_time AS BIGINT) AS at, state, reason, \
-         row_number() OVER (PARTITION BY asset ORDER BY event_time DESC) AS n FROM state_changes WHERE CAST(event_time AS BIGINT) < {from}) \
-         WHERE n = 1) ORDER BY at"
-    )
-}
-
-// Counts of one minute are added up, as the twin adds them: no edge of a shift or of a break lies within a minute.
-fn parts_since(shift: &Shift) -> String {
-    let from = shift.range.from.as_micros();
-    format!(
-        "SELECT asset, min(f) AS from_us, max(t) AS to_us, sum(produced) AS produced, sum(rejected) AS rejected, sum(reworked) AS reworked \
-         FROM (SELECT asset, CAST(from_time AS BIGINT) AS f, CAST(to_time AS BIGINT) AS t, produced, rejected, reworked FROM part_counts) \
-         WHERE t > {from} GROUP BY asset, f / 60000000, (t - 1) / 60000000, \
-         CASE WHEN f / 60000000 = (t - 1) / 60000000 THEN 0 ELSE f END, CASE WHEN f / 60000000 = (t - 1) / 60000000 THEN 0 ELSE t END \
-         ORDER BY to_us"
-    )
+/// States and counts of the running shift, in groups of machines: one question a machine would make the start as slow as the plant is large, and one for
+/// all would be cut. The last state of a machine that has not changed since is known already.
+async fn so_far(
+    lake: &Lake,
+    latest: &Latest,
+    shift: &Shift,
+    margin_us: i64,
+    now: Timestamp,
+) -> Result<(Vec<StateChange>, Vec<PartCount>), LakeError> {
+    let range = TimeRange { from: shift.range.from, to: now.plus_micros(AHEAD_US) };
+    let around = TimeRange { from: range.from.plus_micros(-margin_us), ..range };
+    let changed = latest.states.iter().filter(|row| row.record.event_time >= around.from).map(|row| row.record.asset.clone());
+    let counted = latest.parts.iter().filter(|row| row.record.to > range.from).map(|row| row.record.asset.clone());
+    let (changed, counted): (BTreeSet<_>, BTreeSet<_>) = (changed.collect(), counted.collect());
+    let (mut states, mut counts) = (Vec::new(), Vec::new());
+    for group in changed.into_iter().collect::<Vec<_>>().chunks(TOGETHER) {
+        states.extend(lake.states_of(group, around).await?);
+    }
+    for group in counted.into_iter().collect::<Vec<_>>().chunks(TOGETHER) {
+        // Of one minute they are added up, as the twin adds them.
+        counts.extend(lake.parts_by_minute(group, range).await?);
+    }
+    Ok((states, counts))
 }
 
 impl Inner {
@@ -99,43 +101,17 @@ impl Inner {
         }
     }
 
-    fn restore_shift(&mut self, states: &QueryResult, parts: &QueryResult) {
-        if states.truncated || parts.truncated {
-            tracing::warn!("the shift so far has more rows than a query may give; its OEE starts incomplete");
-        }
+    fn restore_shift(&mut self, states: &[StateChange], counts: &[PartCount]) {
         let keep_from = self.keep_from();
-        for row in &states.rows {
-            let Some((asset, change)) = state_of(row) else { continue };
-            if let Some(machine) = self.machines.get_mut(&asset) {
-                machine.state(&change, keep_from);
+        for change in states {
+            if let Some(machine) = self.machines.get_mut(&change.asset) {
+                machine.state(change, keep_from);
             }
         }
-        for row in &parts.rows {
-            let Some((asset, count)) = parts_of(row) else { continue };
-            if let Some(machine) = self.machines.get_mut(&asset) {
-                machine.count(count);
+        for count in counts {
+            if let Some(machine) = self.machines.get_mut(&count.asset) {
+                machine.count(PartInterval::from(count));
             }
         }
     }
-}
-
-fn state_of(row: &[Value]) -> Option<(AssetPath, StateChange)> {
-    let [asset, at, state, reason] = row else { return None };
-    let asset = AssetPath::new(asset.as_str()?).ok()?;
-    let change = StateChange {
-        asset: asset.clone(),
-        event_time: Timestamp(at.as_i64()?),
-        state: MachineState::from_name(state.as_str()?)?,
-        reason: reason.as_str().unwrap_or_default().to_owned(),
-        time_quality: TimeQuality::default(),
-    };
-    Some((asset, change))
-}
-
-fn parts_of(row: &[Value]) -> Option<(AssetPath, PartInterval)> {
-    let [asset, from, to, produced, rejected, reworked] = row else { return None };
-    let count = |value: &Value| value.as_u64().unwrap_or(0);
-    let parts = PartTally { produced: count(produced), rejected: count(rejected), reworked: count(reworked), ..PartTally::default() };
-    let count = PartInterval { from: Timestamp(from.as_i64()?), to: Timestamp(to.as_i64()?), parts };
-    Some((AssetPath::new(asset.as_str()?).ok()?, count))
 }

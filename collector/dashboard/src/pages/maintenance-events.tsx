@@ -1,6 +1,6 @@
 /** What was reported of a machine: failures, repairs, replaced components, work orders; and the form to report one. Events never change. */
 
-import { useState } from 'preact/hooks';
+import { useRef, useState } from 'preact/hooks';
 import { analysis } from '../api/analysis.ts';
 import type { EventBody } from '../api/maintenance-types.ts';
 import { fromWall, toWall } from '../model/calendar.ts';
@@ -89,7 +89,8 @@ function Report({ asset, done }: { asset: string; done: () => void }) {
   const [kind, setKind] = useState<Kind>('failure');
   const [at, setAt] = useState('');
   const [fields, setFields] = useState({ component: '', work_order: '', work_order_kind: 'corrective', comment: '' });
-  const [id, setId] = useState(newId);
+  /** As it was sent first: sent again, it is the same event. What is changed in the form makes another one. */
+  const sent = useRef<{ said: string; event: EventBody } | null>(null);
   const [said, setSaid] = useState<{ text: string; bad: boolean }>({ text: '', bad: false });
   const set = (name: keyof typeof fields) => (e: { currentTarget: { value: string } }) => setFields({ ...fields, [name]: e.currentTarget.value });
   const hasComponent = kind === 'failure' || kind === 'component_replaced' || kind === 'work_order_start';
@@ -100,15 +101,17 @@ function Report({ asset, done }: { asset: string; done: () => void }) {
     const fault =
       time === null ? 'time' : kind === 'component_replaced' && fields.component.trim() === '' ? 'component' : hasOrder && fields.work_order.trim() === '' ? 'order' : kind === 'comment' && fields.comment.trim() === '' ? 'comment' : null;
     if (fault !== null || time === null) return setSaid({ text: t(`events.fault.${fault ?? 'time'}`), bad: true });
-    const event: EventBody = { id, kind, asset, at: new Date(time).toISOString() };
+    const event: EventBody = { id: newId(), kind, asset, at: new Date(time).toISOString() };
     if (hasComponent && fields.component.trim()) event.component = fields.component.trim().replaceAll(' ', '_');
     if (hasOrder) event.work_order = fields.work_order.trim();
     if (kind === 'work_order_start') event.work_order_kind = fields.work_order_kind;
     if (fields.comment.trim()) event.comment = fields.comment.trim();
+    const said = JSON.stringify([kind, asset, at, fields]);
+    if (sent.current?.said !== said) sent.current = { said, event };
     try {
-      await analysis.report(event);
+      await analysis.report(sent.current.event);
+      sent.current = null;
       setSaid({ text: t('events.saved', { what: words.word('event', kind) }), bad: false });
-      setId(newId());
       setAt('');
       setFields({ ...fields, comment: '' });
       done();

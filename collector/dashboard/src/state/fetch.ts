@@ -20,20 +20,28 @@ export function useFetch<T>(key: string | null, load: (signal: AbortSignal) => P
   const latest = useRef(load);
   latest.current = load;
   const again = useCallback(() => more(0), []);
+  const busy = useRef(false);
   useEffect(() => {
     if (everyMs === undefined || key === null) return;
-    const timer = setInterval(() => more(0), everyMs);
+    // A question that is still being answered is not asked over again, nor one whose page nobody sees.
+    const timer = setInterval(() => {
+      if (!busy.current && !document.hidden) more(0);
+    }, everyMs);
     return () => clearInterval(timer);
   }, [everyMs, key]);
   useEffect(() => {
     if (key === null) return;
     const abort = new AbortController();
+    busy.current = true;
     latest.current(abort.signal).then(
       (value) => {
-        if (!abort.signal.aborted) setState({ key, value, error: null });
+        if (abort.signal.aborted) return;
+        busy.current = false;
+        setState({ key, value, error: null });
       },
       (error: unknown) => {
         if (abort.signal.aborted) return;
+        busy.current = false;
         const text = error instanceof Error ? error.message : String(error);
         // What is known of the same question stays; an answer to another one would be taken for this one's.
         setState((s) => (s.key === key ? { ...s, error: text } : { key, value: null, error: text }));
