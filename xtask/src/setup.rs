@@ -27,28 +27,36 @@ const PEERS: &[(&str, &str)] = &[
 /// Installs the Debian packages of the tests' peers that are missing.
 ///
 /// # Errors
-/// Names the command to run by hand where this user may not install packages.
+/// As [`debian`].
 pub fn debian_packages() -> Result<()> {
-    let missing: Vec<&str> = PEERS.iter().filter(|(file, _)| !Path::new(file).exists()).map(|(_, package)| *package).collect();
+    debian("the tests", PEERS)
+}
+
+/// Installs those Debian packages that are missing: `wanted` is (a file that shows the package is there, the package), `what_for` who needs them.
+///
+/// # Errors
+/// Names the command to run by hand where this user may not install packages.
+pub fn debian(what_for: &str, wanted: &[(&str, &str)]) -> Result<()> {
+    let missing: Vec<&str> = wanted.iter().filter(|(file, _)| !Path::new(file).exists()).map(|(_, package)| *package).collect();
     if missing.is_empty() {
         return Ok(());
     }
     let by_hand = format!("apt-get install -y --no-install-recommends {}", missing.join(" "));
-    let root = command::output(Command::new("id").arg("-u"))?.trim() == "0";
+    let root = command::is_root()?;
     let apt = |args: &[&str]| {
         let mut command = if root { Command::new("apt-get") } else { Command::new("sudo") };
         if !root {
             command.args(["-n", "apt-get"]);
         }
-        command.env("DEBIAN_FRONTEND", "noninteractive").args(args);
+        command.env("DEBIAN_FRONTEND", "noninteractive").args(["-q", "-o", "DPkg::Lock::Timeout=300"]).args(args);
         command::run(&mut command)
     };
     if !Path::new("/usr/bin/apt-get").exists() {
-        bail!("these Debian packages are missing: {}. This is no Debian system: install their like by hand", missing.join(" "));
+        bail!("{what_for}: these Debian packages are missing: {}. This is no Debian system: install their like by hand", missing.join(" "));
     }
-    apt(&["update", "-q"])
-        .and_then(|()| apt(&[&["install", "-y", "-q", "--no-install-recommends"], &missing[..]].concat()))
-        .with_context(|| format!("the tests need packages that could not be installed; as root run: {by_hand}"))
+    apt(&["update"])
+        .and_then(|()| apt(&[&["install", "-y", "--no-install-recommends"], &missing[..]].concat()))
+        .with_context(|| format!("{what_for}: packages are missing that could not be installed; as root run: {by_hand}"))
 }
 
 /// Python packages that Debian does not have, with their hashes: into the target folder, where the tests look for them.
