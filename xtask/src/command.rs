@@ -24,7 +24,12 @@ pub fn target_dir() -> PathBuf {
 /// The `cargo` that runs this task, without what it tells its children about the package `xtask`: build scripts (that of ring, for one)
 /// look at these variables, and would compile half of all dependencies anew whenever a build from the shell and one from here take turns.
 pub fn cargo() -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    outside(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+/// A program like cargo, from outside of this one, in the workspace's root and with none of our variables.
+pub fn outside(program: impl AsRef<std::ffi::OsStr>) -> Command {
+    let mut command = Command::new(program);
     command.current_dir(root());
     for (name, _) in std::env::vars_os() {
         let about_us =

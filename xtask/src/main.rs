@@ -1,11 +1,13 @@
-//! The project's own commands: `cargo xtask demo | test | bench | chaos | eval`. Stands outside the product: it builds it, runs it, and holds it to account.
+//! The project's own commands: `cargo xtask demo | test | bench | chaos | eval | cross`. Stands outside the product: it builds it, runs it, and holds it to account.
 
 mod bench;
 mod build;
 mod chaos;
 mod command;
+mod cross;
 mod demo;
 mod eval;
+mod mirror;
 mod setup;
 mod test;
 
@@ -34,6 +36,8 @@ enum Task {
     /// Train on published data sets, and print how wrong the predictions are, one line a set
     #[command(subcommand)]
     Eval(eval::What),
+    /// Build the gateway for ARM, and on request run the whole path with it under emulation
+    Cross(cross::Options),
 }
 
 fn main() -> ExitCode {
@@ -43,6 +47,7 @@ fn main() -> ExitCode {
         Task::Bench(options) => bench::run(&options).map(code),
         Task::Chaos(options) => chaos::run(&options),
         Task::Eval(what) => eval::run(&what),
+        Task::Cross(options) => cross::run(&options).map(code),
     };
     match done {
         Ok(code) => code,

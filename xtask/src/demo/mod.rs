@@ -54,6 +54,13 @@ pub struct Options {
     pub fault: Option<Fault>,
 }
 
+impl Default for Options {
+    /// What the command line stands for when it says nothing, on any free port.
+    fn default() -> Self {
+        Self { lasting: None, machines: 12, gateways: 2, port: 0, data_dir: None, seed: 1, json: false, fault: None }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Fault {
     /// The collector is stopped (SIGTERM) for 20 s

@@ -76,7 +76,7 @@ impl Plant {
     /// Starts a gateway, and does not wait for it.
     pub fn start_gateway(&mut self, number: usize, site: &Site, programs: &Programs) -> Result<()> {
         let gateway: &Gateway = &site.gateways[number];
-        let mut command = programs.command("gateway");
+        let mut command = programs.gateway(number);
         command.args(["run", "--config"]).arg(&gateway.file).envs(gateway.env.iter().map(|(name, value)| (name, value)));
         self.gateways[number] = Some(Process::start(&gateway.id, command, &site.logs)?);
         Ok(())

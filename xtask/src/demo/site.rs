@@ -151,7 +151,8 @@ impl Site {
         )?;
         let token = token.split_whitespace().find(|word| word.starts_with("mrt1.")).context("`token create` printed no token")?;
         fs::write(&gateway.token_file, token)?;
-        let mut enroll = programs.command("gateway");
+        let number = self.gateways.iter().position(|one| one.id == gateway.id).unwrap_or_default();
+        let mut enroll = programs.gateway(number);
         enroll.args(["enroll", "--token", token, "--config"]).arg(&gateway.file).args(again.then_some("--force"));
         command::output(&mut enroll).map(drop)
     }

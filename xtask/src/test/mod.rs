@@ -1,6 +1,7 @@
 //! `cargo xtask test`: all that must hold before a change lands, in one command and from a fresh clone.
 //!
-//! Order: what is missing is installed -> page -> formats -> lints and build in one compilation -> tests -> the whole path as real processes.
+//! Order: what is missing is installed -> page -> formats -> lints and build in one compilation -> tests -> the whole path as real processes ->
+//! the whole path with the gateway for ARM. The whole path mostly waits: what is for ARM is compiled meanwhile, at low priority.
 
 mod e2e;
 mod tidy;
@@ -12,7 +13,10 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use crate::{build, command, setup};
+use crate::{
+    build::{self, Programs},
+    command, cross, setup,
+};
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  cargo xtask test\n  cargo xtask test --only tests      the Rust tests alone")]
@@ -36,9 +40,11 @@ enum Step {
     Tests,
     /// The demo as a whole, in order and with faults, the dashboard in a browser, a short run of chaos, and a small fleet
     EndToEnd,
+    /// The gateway for ARM (aarch64, armv7), and the demo with it under emulation
+    Cross,
 }
 
-const STEPS: &[Step] = &[Step::Tidy, Step::Format, Step::Dashboard, Step::Lint, Step::Tests, Step::EndToEnd];
+const STEPS: &[Step] = &[Step::Tidy, Step::Format, Step::Dashboard, Step::Lint, Step::Tests, Step::EndToEnd, Step::Cross];
 
 pub fn run(options: &Options) -> Result<bool> {
     let begun = Instant::now();
@@ -46,9 +52,16 @@ pub fn run(options: &Options) -> Result<bool> {
     setup::python_packages()?;
     setup::npm_packages()?;
     let mut times = vec![("setup".to_owned(), begun.elapsed())];
-    for step in STEPS.iter().filter(|step| options.only.is_empty() || options.only.contains(step)) {
+    let is_chosen = |step: &Step| options.only.is_empty() || options.only.contains(step);
+    let mut for_arm = None;
+    for step in STEPS.iter().filter(|step| is_chosen(step)) {
         let begun = Instant::now();
         eprintln!("\n=== {step:?} ===");
+        match step {
+            Step::EndToEnd if is_chosen(&Step::Cross) => for_arm = Some(cross::Background::begin()?),
+            Step::Cross => for_arm.take().map_or(Ok(()), cross::Background::wait)?,
+            _ => {}
+        }
         run_step(*step).with_context(|| format!("step {step:?}"))?;
         times.push((format!("{step:?}"), begun.elapsed()));
     }
@@ -78,6 +91,7 @@ fn run_step(step: Step) -> Result<()> {
             command::run(linting(&mut command::cargo())?.args(["build", "--workspace", "--all-targets"]))?;
             e2e::run()
         }
+        Step::Cross => cross::check(Programs::built()),
     }
 }
 

@@ -1,4 +1,6 @@
-//! `cargo xtask bench`: the criterion benchmarks, each beside something to compare with.
+//! `cargo xtask bench`: the criterion benchmarks, each beside something to compare with; and what the gateway takes of a device.
+
+mod footprint;
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -10,25 +12,35 @@ use crate::command;
 const BENCHES: &[(&str, &str)] = &[("codec", "protocol"), ("spool", "spool"), ("window", "gateway"), ("oee", "kpi")];
 /// Compiles DataFusion with optimisation (more than an hour of CPU time), so only when it is asked for.
 const ON_REQUEST: &[(&str, &str)] = &[("lake", "lake"), ("oee_month", "collector")];
+/// Not by criterion; builds the gateway for ARM, too.
+const FOOTPRINT: &str = "footprint";
 
 #[derive(clap::Args)]
 #[command(after_help = "Example:  cargo xtask bench --only spool --json")]
 pub struct Options {
-    /// One of: codec, spool, window, oee (default: all of these), or lake or oee_month (these compile DataFusion with optimisation: more than an hour of CPU time)
+    /// One of: codec, spool, window, oee (default: all of these); footprint (memory, CPU and start time of the gateway, natively and emulated);
+    /// lake or oee_month (these compile DataFusion with optimisation: more than an hour of CPU time)
     #[arg(long)]
     only: Option<String>,
-    /// Print the means in nanoseconds as JSON on the last line of stdout
+    /// Print the means (in nanoseconds where a name does not say otherwise) as JSON on the last line of stdout
     #[arg(long)]
     json: bool,
 }
 
 pub fn run(options: &Options) -> Result<bool> {
+    if options.only.as_deref() == Some(FOOTPRINT) {
+        let figures = footprint::run()?;
+        if options.json {
+            println!("{}", serde_json::to_string(&figures.iter().flat_map(footprint::Figures::means).collect::<BTreeMap<_, _>>())?);
+        }
+        return Ok(true);
+    }
     let chosen: Vec<_> = match options.only.as_deref() {
         None => BENCHES.iter().collect(),
         Some(only) => BENCHES.iter().chain(ON_REQUEST).filter(|(name, _)| *name == only).collect(),
     };
     if chosen.is_empty() {
-        let names: Vec<_> = BENCHES.iter().chain(ON_REQUEST).map(|(name, _)| *name).collect();
+        let names: Vec<_> = BENCHES.iter().chain(ON_REQUEST).map(|(name, _)| *name).chain([FOOTPRINT]).collect();
         bail!("no benchmark of that name; there are: {}", names.join(", "));
     }
     let results = command::target_dir().join("criterion");
@@ -36,7 +48,7 @@ pub fn run(options: &Options) -> Result<bool> {
         fs::remove_dir_all(&results)?;
     }
     for (name, package) in chosen {
-        // The bench profile (release optimisation, without its size-minded settings) is what a figure should come from.
+        // The bench profile (full optimisation) is what a figure should come from.
         command::run(command::cargo().args(["bench", "--package", package, "--bench", name]))?;
     }
     if options.json {

@@ -1,0 +1,163 @@
+//! How a target is built on this machine: chosen by what is here, prepared, and turned into a cargo command.
+
+use std::{fmt, path::PathBuf, process::Command};
+
+use anyhow::{Context, Result, bail};
+
+use super::{debian_rust, program::Glibc, target::Target, zig};
+use crate::{command, setup};
+
+/// How somebody wants it built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Choice {
+    /// What this machine has
+    Auto,
+    /// `cross`, in a container, by cross.toml
+    Cross,
+    /// Debian's cross compilers, with rustup's standard library for the target
+    Rustup,
+    /// Debian's cross compilers, with Debian's own Rust in a folder of the build
+    DebianRust,
+    /// Zig's C compiler and libc (PyPI's `ziglang`), for old systems and ARMv6
+    Zig,
+}
+
+/// A way that is prepared.
+pub enum Way {
+    /// `cross` and a container engine.
+    Cross,
+    /// This machine's own compiler.
+    Native,
+    /// Debian's cross compiler; `rustc` is another compiler than rustup's.
+    Gnu { prefix: &'static str, rustc: Option<PathBuf> },
+    /// cargo-zigbuild, and the libc to link with.
+    Zig { folder: PathBuf, glibc: Glibc },
+}
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cross => write!(f, "cross, in a container"),
+            Self::Native => write!(f, "this machine's compiler"),
+            Self::Gnu { prefix, rustc: None } => write!(f, "{prefix}-gcc and rustup's standard library"),
+            Self::Gnu { prefix, rustc: Some(_) } => write!(f, "{prefix}-gcc and Debian's Rust"),
+            Self::Zig { glibc, .. } => write!(f, "Zig's compiler and glibc {glibc}"),
+        }
+    }
+}
+
+/// Chooses a way and installs what it needs.
+///
+/// # Errors
+/// What can't be had, and what to do about it.
+pub fn choose(target: Target, choice: Choice, glibc: Option<Glibc>) -> Result<Way> {
+    match choice {
+        Choice::Auto if glibc.is_some() => with_zig(target, glibc),
+        Choice::Auto if has_cross() => Ok(Way::Cross),
+        Choice::Auto if target.is_native() => Ok(Way::Native),
+        Choice::Auto if target.gnu().is_none() => with_zig(target, glibc),
+        Choice::Auto => with_rustup(target).or_else(|error| {
+            eprintln!("rustup has no standard library for {target} here ({error:#}): Debian's Rust is taken");
+            with_debian_rust(target)
+        }),
+        Choice::Cross if !has_cross() => {
+            bail!(
+                "`cross` or a container engine is not here: `cargo install cross --locked`, and Docker or Podman must run. Or leave --with away"
+            )
+        }
+        Choice::Cross => Ok(Way::Cross),
+        Choice::Rustup => with_rustup(target),
+        Choice::DebianRust => with_debian_rust(target),
+        Choice::Zig => with_zig(target, glibc),
+    }
+}
+
+/// Whether `cross` is installed and an engine answers.
+fn has_cross() -> bool {
+    let answers = |program: &str, args: &[&str]| command::output(Command::new(program).args(args)).is_ok();
+    answers("cross", &["--version"]) && (answers("docker", &["info"]) || answers("podman", &["info"]))
+}
+
+fn gcc(target: Target) -> Result<&'static str> {
+    let Some(prefix) = target.gnu() else {
+        bail!("Debian has no compiler for {target} (its armhf is ARMv7): use --with zig, or --with cross");
+    };
+    match target {
+        Target::Aarch64 => setup::debian(
+            "the cross compiler",
+            &[
+                ("/usr/bin/aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu"),
+                ("/usr/aarch64-linux-gnu/lib/libc.so.6", "libc6-dev-arm64-cross"),
+            ],
+        )?,
+        Target::Armv7 => setup::debian(
+            "the cross compiler",
+            &[
+                ("/usr/bin/arm-linux-gnueabihf-gcc", "gcc-arm-linux-gnueabihf"),
+                ("/usr/arm-linux-gnueabihf/lib/libc.so.6", "libc6-dev-armhf-cross"),
+            ],
+        )?,
+        Target::Armv6 | Target::X86_64 => {}
+    }
+    Ok(prefix)
+}
+
+fn with_rustup(target: Target) -> Result<Way> {
+    let prefix = gcc(target)?;
+    add_std(target)?;
+    Ok(Way::Gnu { prefix, rustc: None })
+}
+
+/// Rust's standard library for the target, by rustup, unless it is here.
+fn add_std(target: Target) -> Result<()> {
+    let rustup = |args: &[&str]| {
+        let mut rustup = Command::new("timeout");
+        rustup.args(["120", "rustup", "target"]).args(args).current_dir(command::root());
+        rustup
+    };
+    let has_it =
+        || command::output(&mut rustup(&["list", "--installed"])).is_ok_and(|list| list.lines().any(|line| line == target.triple()));
+    if has_it() {
+        return Ok(());
+    }
+    command::run(&mut rustup(&["add", target.triple()])).with_context(|| format!("Rust's standard library for {target}"))
+}
+
+fn with_debian_rust(target: Target) -> Result<Way> {
+    let prefix = gcc(target)?;
+    Ok(Way::Gnu { prefix, rustc: Some(debian_rust::rustc(target)?) })
+}
+
+fn with_zig(target: Target, glibc: Option<Glibc>) -> Result<Way> {
+    add_std(target)?;
+    Ok(Way::Zig { folder: zig::installed()?, glibc: glibc.unwrap_or(zig::OLDEST) })
+}
+
+impl Way {
+    /// A command that builds for `target` in this way; what is built, and how, follows as arguments of `cargo build`.
+    pub fn build(&self, target: Target) -> Command {
+        let mut cargo = command::cargo();
+        match self {
+            Self::Native => {}
+            Self::Cross => {
+                cargo = command::outside("cross");
+                cargo.env("CROSS_CONFIG", "cross.toml");
+            }
+            Self::Gnu { prefix, rustc } => {
+                let name = target.triple().replace('-', "_");
+                cargo.env(format!("CARGO_TARGET_{}_LINKER", name.to_uppercase()), format!("{prefix}-gcc"));
+                cargo.env(format!("CC_{name}"), format!("{prefix}-gcc")).env(format!("AR_{name}"), format!("{prefix}-ar"));
+                if let Some(rustc) = rustc {
+                    cargo.env("RUSTC", rustc);
+                }
+            }
+            Self::Zig { folder, glibc } => {
+                cargo = zig::cargo(folder);
+                cargo.args(["zigbuild", "--target"]).arg(format!("{target}.{glibc}"));
+                return cargo;
+            }
+        }
+        cargo.args(["build", "--target", target.triple()]);
+        cargo
+    }
+}
