@@ -51,6 +51,11 @@ impl Programs {
         Self { gateways, ..self }
     }
 
+    /// Those of a folder that somebody else put them into.
+    pub fn within(folder: PathBuf) -> Self {
+        Self { folder, gateways: Vec::new() }
+    }
+
     /// A command that runs `millrace-NAME`.
     pub fn command(&self, name: &str) -> Command {
         Command::new(self.folder.join(format!("millrace-{name}")))

@@ -7,6 +7,7 @@ mod command;
 mod cross;
 mod demo;
 mod eval;
+mod image;
 mod mirror;
 mod setup;
 mod test;
@@ -33,6 +34,8 @@ enum Task {
     Bench(bench::Options),
     /// Put faults into the demo's processes by a seeded schedule, or into both cores in simulation, and check that nothing is lost or twice
     Chaos(chaos::Options),
+    /// Make an image for a card, or boot it in an emulator (--test)
+    Image(image::Options),
     /// Train on published data sets, and print how wrong the predictions are, one line a set
     #[command(subcommand)]
     Eval(eval::What),
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
         Task::Test(options) => test::run(&options).map(code),
         Task::Bench(options) => bench::run(&options).map(code),
         Task::Chaos(options) => chaos::run(&options),
+        Task::Image(options) => image::run(&options).map(code),
         Task::Eval(what) => eval::run(&what),
         Task::Cross(options) => cross::run(&options).map(code),
     };

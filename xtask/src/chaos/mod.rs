@@ -4,13 +4,13 @@
 //!
 //! Order of the end: every fault is taken out -> plant -> gateways have nothing left -> gateways -> collector is asked -> collector.
 
-mod books;
-mod fault;
+pub mod books;
+pub mod fault;
 mod field;
 mod place;
 mod proxy;
 mod report;
-mod schedule;
+pub mod schedule;
 
 use std::{
     path::PathBuf,
@@ -28,14 +28,16 @@ use self::{
     books::{LossRow, Played, Seen},
     fault::Need,
     field::Field,
-    report::Audit,
     schedule::Planned,
 };
-pub use self::{fault::Kind, report::Report};
+pub use self::{
+    fault::Kind,
+    report::{Audit, Report},
+};
 use crate::{
     build::{self, Programs},
     command,
-    demo::{self, account, rest::Rest, site::Site, unix_seconds},
+    demo::{self, account, rest::Rest, unix_seconds},
     setup,
 };
 
@@ -214,7 +216,8 @@ fn play_in(
     field.plant.settle(&field.site, HAND_OVER)?;
     let truth = field.site.truth()?;
     let stored = account::account(&field.plant.rest, &truth)?;
-    let losses = losses(&field.plant.rest, &field.site)?;
+    let ids: Vec<&str> = field.site.gateways.iter().map(|g| g.id.as_str()).collect();
+    let losses = losses(&field.plant.rest, &ids)?;
     let seen =
         Seen { truth: &truth, stored: &stored, losses: &losses, played: &played, gateway_of: &field.site.gateway_of, plant_ended, length };
     let mut verdict = books::check(&seen);
@@ -289,13 +292,14 @@ fn available(only: &[Kind]) -> (Vec<Kind>, Vec<String>) {
     (kinds, left_out)
 }
 
-fn losses(rest: &Rest, site: &Site) -> Result<Vec<LossRow>> {
+/// Everything that was lost, as the collector was told. `gateways` are their ids by number.
+pub fn losses(rest: &Rest, gateways: &[&str]) -> Result<Vec<LossRow>> {
     let rows = rest.sql(
         "SELECT gateway, asset, reason, \"count\", arrow_cast(from_time, 'Int64') / 1e6, arrow_cast(to_time, 'Int64') / 1e6 FROM losses ORDER BY from_time",
     )?;
     let row = |row: &Vec<serde_json::Value>| {
         let id = account::text(&row[0])?;
-        let gateway = site.gateways.iter().position(|g| g.id == id).with_context(|| format!("a loss of {id}, which is none of ours"))?;
+        let gateway = gateways.iter().position(|g| *g == id).with_context(|| format!("a loss of {id}, which is none of ours"))?;
         let second = |value: &serde_json::Value| value.as_f64().with_context(|| format!("expected a time, got {value}"));
         Ok(LossRow {
             gateway,
@@ -310,7 +314,7 @@ fn losses(rest: &Rest, site: &Site) -> Result<Vec<LossRow>> {
 }
 
 /// What the collector's own audit says of each gateway; nothing where it keeps none.
-fn audits(rest: &Rest) -> Result<Vec<Audit>> {
+pub fn audits(rest: &Rest) -> Result<Vec<Audit>> {
     let gateways = rest.get("/api/v1/gateways")?;
     let audit = |gateway: &serde_json::Value| {
         let verdict = gateway["audit"]["verdict"].as_str()?.to_owned();

@@ -27,23 +27,26 @@ pub struct Plant {
 }
 
 impl Plant {
-    /// Starts the collector, lets the gateways in, starts the machines and then the gateways.
-    pub fn start(site: &Site, programs: &Programs) -> Result<Self> {
-        let mut plant = Self {
+    /// With nothing started yet.
+    pub fn of(site: &Site) -> Self {
+        Self {
             collector: None,
             gateways: site.gateways.iter().map(|_| None).collect(),
             machines: None,
             rest: Rest::new(site.dashboard_url(), Some(site.admin_key.clone())),
             status: site.gateways.iter().map(|g| Rest::new(format!("http://{}", g.status), None)).collect(),
-        };
+        }
+    }
+
+    /// Starts the collector, lets the gateways in, starts the machines and then the gateways.
+    pub fn start(site: &Site, programs: &Programs) -> Result<Self> {
+        let mut plant = Self::of(site);
         plant.start_collector(site, programs)?;
         for gateway in &site.gateways {
             site.enroll(gateway, false, programs)?;
         }
         // The machines' Modbus servers are there before anyone polls them.
-        let mut simulate = programs.command("sim");
-        simulate.args(["run", "--config"]).arg(&site.plant_file).args(["--seed", &site.seed.to_string(), "--truth"]).arg(&site.truth_file);
-        plant.machines = Some(Process::start("sim", simulate, &site.logs)?);
+        plant.start_machines(site, programs)?;
         site.wait_for_modbus()?;
         for number in 0..site.gateways.len() {
             plant.start_gateway(number, site, programs)?;
@@ -70,6 +73,14 @@ impl Plant {
             Ok(self.rest.is_up("/health/ready"))
         })?;
         self.collector = Some(collector);
+        Ok(())
+    }
+
+    /// Starts the simulated machines.
+    pub fn start_machines(&mut self, site: &Site, programs: &Programs) -> Result<()> {
+        let mut simulate = programs.command("sim");
+        simulate.args(["run", "--config"]).arg(&site.plant_file).args(["--seed", &site.seed.to_string(), "--truth"]).arg(&site.truth_file);
+        self.machines = Some(Process::start("sim", simulate, &site.logs)?);
         Ok(())
     }
 

@@ -49,6 +49,21 @@ pub struct Gateway {
     token_file: PathBuf,
 }
 
+/// A gateway that is not started here, as one in an emulator: the collector and the machines for it.
+pub struct Elsewhere<'a> {
+    /// Of the site; emptied.
+    pub folder: &'a Path,
+    /// Its id.
+    pub gateway: &'a str,
+    /// By what name or address it reaches this machine.
+    pub this_host: &'a str,
+    /// Where its broker is, as seen from here.
+    pub broker: SocketAddr,
+    /// They all publish by MQTT.
+    pub machines: u16,
+    pub seed: u64,
+}
+
 /// The part of the plant's file that gateways and collector must know, too.
 #[derive(Deserialize)]
 struct PlantFile {
@@ -102,16 +117,11 @@ impl Site {
         let plant: PlantFile = toml::from_str(&fs::read_to_string(&plant_file)?).context("the generated plant.toml")?;
 
         let collector_file = folder.join("collector.toml");
-        fs::write(&collector_file, collector_toml(&folder, api, uplink, &plant))?;
-        let said = command::output(programs.command("collector").args(["init", "--config"]).arg(&collector_file))?;
-        let admin_key = said
-            .lines()
-            .find_map(|line| line.trim().strip_prefix("admin key:"))
-            .with_context(|| format!("`millrace-collector init` showed no admin key:\n{said}"))?;
+        fs::write(&collector_file, collector_toml(&folder, api, uplink, "localhost", &plant))?;
 
         let mut site = Self {
             logs,
-            admin_key: admin_key.trim().to_owned(),
+            admin_key: init_collector(&collector_file, programs)?,
             collector_file,
             plant_file,
             truth_file: folder.join("truth.jsonl"),
@@ -140,21 +150,62 @@ impl Site {
         Ok(site)
     }
 
+    /// The same for one gateway that is elsewhere: no gateway's configuration is written, and every machine publishes to `broker`.
+    pub fn prepare_for(elsewhere: &Elsewhere<'_>, programs: &Programs) -> Result<Self> {
+        let folder = elsewhere.folder.to_path_buf();
+        empty(&folder)?;
+        let logs = folder.join("logs");
+        fs::create_dir_all(&logs)?;
+        let (api, uplink) = (free_port(0)?, free_port(0)?);
+        let plant_file = folder.join("plant.toml");
+        // Of three machines that are made one speaks Modbus, and is left out.
+        let made = elsewhere.machines + elsewhere.machines.saturating_sub(1) / 2;
+        let mut generate = programs.command("sim");
+        generate.args(["plant", "--gateways", "1", "--machines", &made.to_string(), "--seed", &elsewhere.seed.to_string()]);
+        generate.args(["--mqtt", &elsewhere.broker.to_string()]);
+        fs::write(&plant_file, only_mqtt(&command::output(&mut generate)?)?)?;
+        let plant: PlantFile = toml::from_str(&fs::read_to_string(&plant_file)?).context("the generated plant.toml")?;
+        let collector_file = folder.join("collector.toml");
+        fs::write(&collector_file, collector_toml(&folder, api, uplink, elsewhere.this_host, &plant))?;
+        Ok(Self {
+            logs,
+            admin_key: init_collector(&collector_file, programs)?,
+            collector_file,
+            plant_file,
+            truth_file: folder.join("truth.jsonl"),
+            collector_data: folder.join("collector"),
+            gateways: Vec::new(),
+            seed: elsewhere.seed,
+            durability_interval_s: 5.0,
+            uplink,
+            gateway_of: plant.machine.iter().map(|m| (m.asset.clone(), 0)).collect(),
+            api,
+            modbus: Vec::new(),
+            folder,
+        })
+    }
+
     pub fn dashboard_url(&self) -> String {
         format!("http://{}", self.api)
     }
 
     /// Lets a gateway in: a one-time token from the collector, then `enroll` on the gateway. `again` replaces the key and certificate that it has.
     pub fn enroll(&self, gateway: &Gateway, again: bool, programs: &Programs) -> Result<()> {
-        let token = command::output(
-            programs.command("collector").args(["token", "create", "--gateway", &gateway.id, "--config"]).arg(&self.collector_file),
-        )?;
-        let token = token.split_whitespace().find(|word| word.starts_with("mrt1.")).context("`token create` printed no token")?;
-        fs::write(&gateway.token_file, token)?;
+        let token = self.token(&gateway.id, "1h", programs)?;
+        fs::write(&gateway.token_file, &token)?;
         let number = self.gateways.iter().position(|one| one.id == gateway.id).unwrap_or_default();
         let mut enroll = programs.gateway(number);
-        enroll.args(["enroll", "--token", token, "--config"]).arg(&gateway.file).args(again.then_some("--force"));
+        enroll.args(["enroll", "--token", &token, "--config"]).arg(&gateway.file).args(again.then_some("--force"));
         command::output(&mut enroll).map(drop)
+    }
+
+    /// A one-time token for the gateway `id`, which can be used for `lasting` (`1s`, `1h`).
+    pub fn token(&self, id: &str, lasting: &str, programs: &Programs) -> Result<String> {
+        let mut create = programs.command("collector");
+        create.args(["token", "create", "--gateway", id, "--ttl", lasting, "--config"]).arg(&self.collector_file);
+        let said = command::output(&mut create)?;
+        let token = said.split_whitespace().find(|word| word.starts_with("mrt1.")).context("`token create` printed no token")?;
+        Ok(token.to_owned())
     }
 
     /// Lets a gateway that did not run yet keep its data in `data_dir`.
@@ -207,7 +258,7 @@ fn empty(folder: &Path) -> Result<()> {
 }
 
 /// `wanted` on loopback if it is free, any free port for 0.
-fn free_port(wanted: u16) -> Result<SocketAddr> {
+pub fn free_port(wanted: u16) -> Result<SocketAddr> {
     let listener = TcpListener::bind(("127.0.0.1", wanted))
         .with_context(|| format!("port {wanted} is taken: choose another one with --port (0: any that is free)"))?;
     Ok(listener.local_addr()?)
@@ -224,7 +275,27 @@ fn free_range(count: usize) -> Result<u16> {
         .with_context(|| format!("no {count} consecutive free ports between 20000 and 32000"))
 }
 
-fn collector_toml(folder: &Path, api: SocketAddr, uplink: SocketAddr, plant: &PlantFile) -> String {
+/// Initialises the collector; its admin key.
+fn init_collector(file: &Path, programs: &Programs) -> Result<String> {
+    let said = command::output(programs.command("collector").args(["init", "--config"]).arg(file))?;
+    let key = said.lines().find_map(|line| line.trim().strip_prefix("admin key:"));
+    key.map(|key| key.trim().to_owned()).with_context(|| format!("`millrace-collector init` showed no admin key:\n{said}"))
+}
+
+/// A plant's file without the machines that are polled. At its end all messages are waited for: a broker in an emulator is slow.
+fn only_mqtt(plant: &str) -> Result<String> {
+    let mut plant: toml::Table = toml::from_str(plant).context("the generated plant.toml")?;
+    if let Some(machines) = plant.get_mut("machine").and_then(toml::Value::as_array_mut) {
+        machines.retain(|machine| machine.get("link").and_then(toml::Value::as_str) == Some("mqtt"));
+    }
+    if let Some(settings) = plant.get_mut("plant").and_then(toml::Value::as_table_mut) {
+        settings.insert("drain".into(), "300s".into());
+    }
+    Ok(toml::to_string(&plant)?)
+}
+
+/// `host` is where gateways reach it.
+fn collector_toml(folder: &Path, api: SocketAddr, uplink: SocketAddr, host: &str, plant: &PlantFile) -> String {
     let mut text = format!(
         r#"# Written by `cargo xtask demo`.
 [collector]
@@ -235,7 +306,7 @@ listen = "{api}"
 
 [uplink]
 listen = "{uplink}"
-advertise = "https://localhost:{}"
+advertise = "https://{host}:{}"
 "#,
         folder.join("collector").display(),
         uplink.port()
@@ -351,4 +422,21 @@ unit = "kW"
         );
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plant_for_a_gateway_elsewhere_has_no_machine_that_is_polled_and_waits_for_its_last_word() {
+        let made = "[plant]\nseed = 1\npace = 1.0\n\n[[machine]]\nasset = \"a/b/c/d\"\nlink = \"mqtt\"\naddress = \"127.0.0.1:1\"\n\
+                    \n[[machine.fault]]\nkind = \"noise\"\n\n[[machine]]\nasset = \"a/b/c/e\"\nlink = \"modbus\"\n";
+        let plant: toml::Table = toml::from_str(&only_mqtt(made).unwrap()).unwrap();
+        let machines = plant["machine"].as_array().unwrap();
+        assert_eq!(machines.len(), 1);
+        assert_eq!(machines[0]["asset"].as_str(), Some("a/b/c/d"));
+        assert_eq!(machines[0]["fault"].as_array().map(Vec::len), Some(1));
+        assert_eq!(plant["plant"]["drain"].as_str(), Some("300s"));
+    }
 }

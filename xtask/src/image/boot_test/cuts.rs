@@ -1,0 +1,134 @@
+//! The power is cut again and again, at seeded moments; then everything is drained in order and the books must balance.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+
+use super::{
+    Part,
+    books::outages,
+    console::Marker,
+    guest::BOOT_LIMIT,
+    schedule::{self, Moment},
+    stage::{Context, Setting, Stage},
+    transcript::Transcript,
+};
+use crate::demo::unix_seconds;
+
+/// After the last cut the sensors send for so long.
+const RUNS_ON: Duration = Duration::from_secs(20);
+const ENROL_LIMIT: Duration = Duration::from_secs(180);
+const DELIVERY_LIMIT: Duration = Duration::from_secs(180);
+
+/// What was seen of the cuts. Unix seconds.
+#[derive(Default)]
+struct Log {
+    cuts: Vec<f64>,
+    healthy: Vec<f64>,
+    /// How long boots took to a healthy gateway.
+    boots: Vec<Duration>,
+    /// Readings that the collector had at the last look.
+    stored: u64,
+}
+
+pub fn run(context: &mut Context<'_>) -> Result<()> {
+    let plan = schedule::plan(context.options.seed, context.options.cuts);
+    let mut stage = context.stage(Part::Cuts, &Setting::default())?;
+    let transcript = &mut context.transcript;
+    transcript.say(&format!("seed {}, {} cuts:", context.options.seed, plan.len()));
+    for (number, cut) in plan.iter().enumerate() {
+        transcript.say(&format!("  {:>2}. {}", number + 1, cut.says()));
+    }
+    let mut log = Log::default();
+    stage.start_machines()?;
+    stage.guest.power_on(true)?;
+    let usual = healthy(&mut stage, &mut log)?;
+    transcript.passed("first boot to a healthy gateway", usual, "");
+    stage.guest.wait_for("enrolment", ENROL_LIMIT, 0, &|m| matches!(m, Marker::Enrolled { .. }))?;
+    stage.delivers(0, DELIVERY_LIMIT)?;
+    // The gateway of this boot is healthy, so a cut during the boot would come too late for this one.
+    let mut is_up = true;
+    for (number, cut) in plan.iter().enumerate() {
+        let name = format!("cut {}", number + 1);
+        if let Moment::Booting { per_mille } = cut.moment {
+            if is_up {
+                // The boot that is to be cut follows a power off of its own, in order: it is the boot that is tried.
+                let took = stage.guest.power_off()?;
+                transcript.say(&format!("power off in order ({:.1} s)", took.as_secs_f64()));
+                stage.guest.power_on(true)?;
+            }
+            let at = usual.mul_f64(per_mille as f64 / 1000.0);
+            stage.pass(at.saturating_sub(stage.guest.uptime()))?;
+        } else if !is_up {
+            let took = healthy(&mut stage, &mut log)?;
+            transcript.say(&format!("healthy {:.1} s after power on", took.as_secs_f64()));
+            if stage.plant.collector.is_none() {
+                stage.start_collector()?;
+                transcript.say("the collector is back");
+            }
+        }
+        if let Moment::Running { after } = cut.moment {
+            if cut.collector_away {
+                stage.plant.end_collector()?;
+                transcript.say("the collector is ended");
+            }
+            stage.pass(after)?;
+        }
+        before_the_cut(&stage, transcript, &mut log, &name)?;
+        let up = stage.guest.uptime();
+        let markers = stage.guest.markers().last().map_or_else(|| "nothing".to_owned(), |(_, marker)| format!("{marker:?}"));
+        log.cuts.push(stage.guest.cut()?);
+        let detail = format!("{}; last said: {markers}; {} readings stored", cut.says(), log.stored);
+        transcript.noted(&name, Some(up), &detail);
+        stage.guest.power_on(true)?;
+        is_up = false;
+    }
+    if !is_up {
+        let took = healthy(&mut stage, &mut log)?;
+        transcript.passed("boot after the last cut", took, "");
+    }
+    if stage.plant.collector.is_none() {
+        stage.start_collector()?;
+    }
+    finish(&mut stage, transcript, &log)
+}
+
+/// The count of what is stored may only grow.
+fn before_the_cut(stage: &Stage<'_>, transcript: &mut Transcript, log: &mut Log, name: &str) -> Result<()> {
+    if stage.plant.collector.is_none() {
+        return Ok(());
+    }
+    let stored = stage.stored()?;
+    if stored < log.stored {
+        transcript.failed(name, &format!("the collector had {} readings and has {stored} now", log.stored));
+    }
+    log.stored = stored;
+    Ok(())
+}
+
+fn healthy(stage: &mut Stage<'_>, log: &mut Log) -> Result<Duration> {
+    let took = stage.healthy()?;
+    log.healthy.push(unix_seconds());
+    log.boots.push(took);
+    Ok(took)
+}
+
+fn finish(stage: &mut Stage<'_>, transcript: &mut Transcript, log: &Log) -> Result<()> {
+    let begun = Instant::now();
+    stage.delivers(log.stored, DELIVERY_LIMIT).context("after the last cut")?;
+    transcript.passed("readings arrive again", begun.elapsed(), "");
+    stage.pass(RUNS_ON)?;
+    let verdict = stage.settle(transcript, &outages(&log.cuts, &log.healthy, unix_seconds()))?;
+    for (number, cost) in verdict.costs.iter().enumerate() {
+        let reasons: Vec<String> = cost.reasons.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
+        transcript.say(&format!("  cut {:>2}: {} readings lost and counted, {} ranges ({})", number + 1, cost.lost, cost.ranges, reasons.join(", ")));
+    }
+    let (_, at, marker) = stage.guest.wait_for("a slot", BOOT_LIMIT, 0, &|m| matches!(m, Marker::Booted { .. }))?;
+    transcript.say(&format!("after {} cuts: {marker:?} at {:.1} s", log.cuts.len(), at.as_secs_f64()));
+    let seconds = |time: Option<&Duration>| time.map_or(0.0, Duration::as_secs_f64);
+    let times = format!("shortest {:.1} s, longest {:.1} s", seconds(log.boots.iter().min()), seconds(log.boots.iter().max()));
+    transcript.noted(&format!("{} boots to a healthy gateway", log.boots.len()), None, &times);
+    let took = stage.guest.power_off()?;
+    transcript.passed("power off in order", took, "");
+    stage.plant.end_collector()
+}
