@@ -53,8 +53,6 @@ pub struct Gateway {
 pub struct Elsewhere<'a> {
     /// Of the site; emptied.
     pub folder: &'a Path,
-    /// Its id.
-    pub gateway: &'a str,
     /// By what name or address it reaches this machine.
     pub this_host: &'a str,
     /// Where its broker is, as seen from here.

@@ -2,8 +2,6 @@
 
 pub mod boot_test;
 
-use std::path::PathBuf;
-
 use anyhow::{Result, bail};
 
 #[derive(clap::Args)]

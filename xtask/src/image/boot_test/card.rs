@@ -65,7 +65,8 @@ impl Card {
 
     /// A text file of the FAT partition; nothing if it is not there.
     pub fn read(&self, name: &str) -> Result<Option<String>> {
-        let output = mtool("mtype", &self.fat()?).arg(format!("::{name}")).output().context("cannot start mtype (Debian package mtools)")?;
+        let output =
+            mtool("mtype", &self.fat()?).arg(format!("::{name}")).output().context("cannot start mtype (Debian package mtools)")?;
         Ok(output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned()))
     }
 

@@ -21,13 +21,26 @@ const LONGEST_LINE: usize = 64 * 1024;
 /// What a service of the image says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Marker {
-    Booted { slot: char, version: String },
-    DataPartition { mib: u64 },
+    Booted {
+        slot: char,
+        version: String,
+    },
+    DataPartition {
+        mib: u64,
+    },
     Healthy,
-    Enrolled { id: String },
-    EnrolmentFailed { why: String },
-    Good { slot: char },
-    NotGood { slot: char },
+    Enrolled {
+        id: String,
+    },
+    EnrolmentFailed {
+        why: String,
+    },
+    Good {
+        slot: char,
+    },
+    NotGood {
+        slot: char,
+    },
     /// Said by the image, but nothing that a test waits for.
     Other(String),
 }

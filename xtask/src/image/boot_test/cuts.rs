@@ -121,7 +121,13 @@ fn finish(stage: &mut Stage<'_>, transcript: &mut Transcript, log: &Log) -> Resu
     let verdict = stage.settle(transcript, &outages(&log.cuts, &log.healthy, unix_seconds()))?;
     for (number, cost) in verdict.costs.iter().enumerate() {
         let reasons: Vec<String> = cost.reasons.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
-        transcript.say(&format!("  cut {:>2}: {} readings lost and counted, {} ranges ({})", number + 1, cost.lost, cost.ranges, reasons.join(", ")));
+        transcript.say(&format!(
+            "  cut {:>2}: {} readings lost and counted, {} ranges ({})",
+            number + 1,
+            cost.lost,
+            cost.ranges,
+            reasons.join(", ")
+        ));
     }
     let (_, at, marker) = stage.guest.wait_for("a slot", BOOT_LIMIT, 0, &|m| matches!(m, Marker::Booted { .. }))?;
     transcript.say(&format!("after {} cuts: {marker:?} at {:.1} s", log.cuts.len(), at.as_secs_f64()));

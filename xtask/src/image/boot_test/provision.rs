@@ -31,7 +31,8 @@ fn refused(context: &mut Context<'_>) -> Result<()> {
     let transcript = &mut context.transcript;
     std::thread::sleep(Duration::from_secs(2));
     stage.guest.power_on(true)?;
-    let (_, at, marker) = stage.guest.wait_for("word of a refused token", BOOT_LIMIT, 0, &|m| matches!(m, Marker::EnrolmentFailed { .. }))?;
+    let (_, at, marker) =
+        stage.guest.wait_for("word of a refused token", BOOT_LIMIT, 0, &|m| matches!(m, Marker::EnrolmentFailed { .. }))?;
     transcript.passed("refused token is told", at, &format!("{marker:?}"));
     let at = stage.healthy()?;
     transcript.passed("gateway healthy without a certificate", at, "");

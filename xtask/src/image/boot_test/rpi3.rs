@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use super::{
     card::{CARD_BYTES, Card},
@@ -85,7 +85,9 @@ fn consoles() -> [&'static str; 2] {
 }
 
 fn said(folder: &Path) -> String {
-    consoles().map(|console| fs::read(folder.join(console)).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()).concat()
+    consoles()
+        .map(|console| fs::read(folder.join(console)).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default())
+        .concat()
 }
 
 /// How many steps were reached: a later one proves those before it.

@@ -80,14 +80,8 @@ impl<'a> Context<'a> {
         let ports = Ports::choose()?;
         let (name, id) = (part.name(), format!("boot-test-{}", part.name()));
         let folder = self.folder.join(name);
-        let elsewhere = Elsewhere {
-            folder: &folder,
-            gateway: &id,
-            this_host: THIS_HOST,
-            broker: ports.mqtt(),
-            machines: MACHINES,
-            seed: self.options.seed,
-        };
+        let elsewhere =
+            Elsewhere { folder: &folder, this_host: THIS_HOST, broker: ports.mqtt(), machines: MACHINES, seed: self.options.seed };
         let site = Site::prepare_for(&elsewhere, self.programs)?;
         let mut plant = Plant::of(&site);
         plant.start_collector(&site, self.programs)?;
@@ -217,7 +211,8 @@ impl Stage<'_> {
             length,
         });
         for loss in &losses {
-            let range = format!("{:.1} s to {:.1} s", loss.from - plant_ended + length.as_secs_f64(), loss.to - plant_ended + length.as_secs_f64());
+            let range =
+                format!("{:.1} s to {:.1} s", loss.from - plant_ended + length.as_secs_f64(), loss.to - plant_ended + length.as_secs_f64());
             let asset = loss.asset.as_deref().unwrap_or("the gateway");
             let count = if loss.count == 0 { "an unknown number".to_owned() } else { loss.count.to_string() };
             transcript.say(&format!("  lost: {count} of {asset}, {}, {range} of the run", loss.reason));
