@@ -46,33 +46,24 @@ pub fn run(context: &mut Context<'_>) -> Result<()> {
     transcript.passed("first boot to a healthy gateway", usual, "");
     stage.guest.wait_for("enrolment", ENROL_LIMIT, 0, &|m| matches!(m, Marker::Enrolled { .. }))?;
     stage.delivers(0, DELIVERY_LIMIT)?;
-    // The gateway of this boot is healthy, so a cut during the boot would come too late for this one.
-    let mut is_up = true;
     for (number, cut) in plan.iter().enumerate() {
         let name = format!("cut {}", number + 1);
-        if let Moment::Booting { per_mille } = cut.moment {
-            if is_up {
-                // The boot that is to be cut follows a power off of its own, in order: it is the boot that is tried.
-                let took = stage.guest.power_off()?;
-                transcript.say(&format!("power off in order ({:.1} s)", took.as_secs_f64()));
-                stage.guest.power_on(true)?;
+        match cut.moment {
+            // Follows a cut, since the first one never hits a boot.
+            Moment::Booting { per_mille } => {
+                let at = usual.mul_f64(per_mille as f64 / 1000.0);
+                stage.pass(at.saturating_sub(stage.guest.uptime()))?;
             }
-            let at = usual.mul_f64(per_mille as f64 / 1000.0);
-            stage.pass(at.saturating_sub(stage.guest.uptime()))?;
-        } else if !is_up {
-            let took = healthy(&mut stage, &mut log)?;
-            transcript.say(&format!("healthy {:.1} s after power on", took.as_secs_f64()));
-            if stage.plant.collector.is_none() {
-                stage.start_collector()?;
-                transcript.say("the collector is back");
+            Moment::Running { after } => {
+                if number > 0 {
+                    back(&mut stage, transcript, &mut log)?;
+                }
+                if cut.collector_away {
+                    stage.plant.end_collector()?;
+                    transcript.say("the collector is ended");
+                }
+                stage.pass(after)?;
             }
-        }
-        if let Moment::Running { after } = cut.moment {
-            if cut.collector_away {
-                stage.plant.end_collector()?;
-                transcript.say("the collector is ended");
-            }
-            stage.pass(after)?;
         }
         before_the_cut(&stage, transcript, &mut log, &name)?;
         let up = stage.guest.uptime();
@@ -81,16 +72,20 @@ pub fn run(context: &mut Context<'_>) -> Result<()> {
         let detail = format!("{}; last said: {markers}; {} readings stored", cut.says(), log.stored);
         transcript.noted(&name, Some(up), &detail);
         stage.guest.power_on(true)?;
-        is_up = false;
     }
-    if !is_up {
-        let took = healthy(&mut stage, &mut log)?;
-        transcript.passed("boot after the last cut", took, "");
-    }
+    back(&mut stage, transcript, &mut log)?;
+    finish(&mut stage, transcript, &log)
+}
+
+/// After a cut: a healthy gateway, and a collector for it.
+fn back(stage: &mut Stage<'_>, transcript: &mut Transcript, log: &mut Log) -> Result<()> {
+    let took = healthy(stage, log)?;
+    transcript.passed("healthy again", took, "");
     if stage.plant.collector.is_none() {
         stage.start_collector()?;
+        transcript.say("the collector is back");
     }
-    finish(&mut stage, transcript, &log)
+    Ok(())
 }
 
 /// The count of what is stored may only grow.

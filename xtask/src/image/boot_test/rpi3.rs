@@ -30,7 +30,7 @@ const STEPS: &[(&str, &[&str])] = &[
 ];
 /// What U-Boot reads on the card, and what qemu is given.
 const U_BOOT: &str = "u-boot.bin";
-const DEVICE_TREE: &str = "bcm2710-rpi-3-b.dtb";
+const DEVICE_TREE: &str = "bcm2837-rpi-3-b.dtb";
 
 pub fn run(context: &mut Context<'_>) -> Result<()> {
     let folder = context.folder.join("rpi3");
