@@ -14,6 +14,7 @@ use serde_json::json;
 use super::{
     card::Card,
     console::{Console, Marker, Seen},
+    interrupted,
     qmp::Qmp,
 };
 use crate::{
@@ -148,7 +149,10 @@ impl Guest {
         let begun = Instant::now();
         let on = self.on.as_mut().context("the guest is off already")?;
         on.qmp.command("system_powerdown", json!({}))?;
-        let ended = wait_for("power off in order", POWER_OFF_LIMIT, || Ok(on.qemu.check().is_err()));
+        let ended = wait_for("power off in order", POWER_OFF_LIMIT, || {
+            interrupted()?;
+            Ok(on.qemu.check().is_err())
+        });
         let on = self.on.take().context("the guest is off already")?;
         ended.with_context(|| format!("the console's end:\n{}", on.console.tail()))?;
         // qemu has flushed when it ended; nbdkit has nothing left to write.
@@ -173,6 +177,7 @@ impl Guest {
         let on = self.on.as_mut().context("the guest is off")?;
         let mut found: Option<(usize, Seen)> = None;
         let waited = wait_for(what, limit, || {
+            interrupted()?;
             on.qemu.check()?;
             found = on.console.find(from, wanted);
             Ok(found.is_some())
