@@ -5,7 +5,6 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 
 use super::{
-    Part,
     console::Marker,
     guest::BOOT_LIMIT,
     stage::{Context, Setting},
@@ -19,7 +18,7 @@ const RUNS: Duration = Duration::from_secs(45);
 
 pub fn run(context: &mut Context<'_>) -> Result<()> {
     let setting = Setting::default();
-    let mut stage = context.stage(Part::Boot, &setting)?;
+    let mut stage = context.stage("boot", &setting)?;
     let transcript = &mut context.transcript;
     stage.start_machines()?;
     stage.guest.power_on(true)?;

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 
 use super::{
-    Part,
     books::outages,
     console::Marker,
     guest::BOOT_LIMIT,
@@ -33,7 +32,7 @@ struct Log {
 
 pub fn run(context: &mut Context<'_>) -> Result<()> {
     let plan = schedule::plan(context.options.seed, context.options.cuts);
-    let mut stage = context.stage(Part::Cuts, &Setting::default())?;
+    let mut stage = context.stage("cuts", &Setting::default())?;
     let transcript = &mut context.transcript;
     transcript.say(&format!("seed {}, {} cuts:", context.options.seed, plan.len()));
     for (number, cut) in plan.iter().enumerate() {

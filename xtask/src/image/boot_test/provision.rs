@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use super::{
-    Part,
     card::provisioned,
     console::Marker,
     guest::BOOT_LIMIT,
@@ -27,7 +26,7 @@ pub fn run(context: &mut Context<'_>) -> Result<()> {
 
 /// A token that is not valid any more; then a new one on the card.
 fn refused(context: &mut Context<'_>) -> Result<()> {
-    let mut stage = context.stage(Part::Provision, &Setting { token_lasts: "1s", ..Setting::default() })?;
+    let mut stage = context.stage("refused-token", &Setting { token_lasts: "1s", ..Setting::default() })?;
     let transcript = &mut context.transcript;
     std::thread::sleep(Duration::from_secs(2));
     stage.guest.power_on(true)?;
@@ -62,7 +61,7 @@ fn refused(context: &mut Context<'_>) -> Result<()> {
 
 /// No cable at the first start, then a cable but no collector, then all.
 fn without_network(context: &mut Context<'_>) -> Result<()> {
-    let mut stage = context.stage(Part::Provision, &Setting::default())?;
+    let mut stage = context.stage("no-network", &Setting::default())?;
     let transcript = &mut context.transcript;
     stage.plant.end_collector()?;
     stage.start_machines()?;

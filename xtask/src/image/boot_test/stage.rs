@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use super::{
-    Options, Part,
+    Options,
     books::{self, Account, Outage},
     card::{CARD_BYTES, Card, provisioned},
     console::Marker,
@@ -75,10 +75,10 @@ pub struct Stage<'a> {
 }
 
 impl<'a> Context<'a> {
-    /// Starts a collector, and makes a card for a gateway that may enrol there. The guest is off, and no machine runs.
-    pub fn stage(&mut self, part: Part, setting: &Setting) -> Result<Stage<'a>> {
+    /// Starts a collector, and makes a card for a gateway that may enrol there; all of it in the folder `name`. The guest is off, and no machine runs.
+    pub fn stage(&mut self, name: &str, setting: &Setting) -> Result<Stage<'a>> {
         let ports = Ports::choose()?;
-        let (name, id) = (part.name(), format!("boot-test-{}", part.name()));
+        let id = format!("boot-test-{name}");
         let folder = self.folder.join(name);
         let elsewhere =
             Elsewhere { folder: &folder, this_host: THIS_HOST, broker: ports.mqtt(), machines: MACHINES, seed: self.options.seed };

@@ -10,7 +10,6 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use super::{
-    Part,
     console::Marker,
     guest::{BOOT_LIMIT, Guest},
     stage::{Context, PROVISION, Setting, this_program},
@@ -27,7 +26,7 @@ const BUNDLE: &str = "/data/update.raucb";
 const SHORTEST_TRY: Duration = Duration::from_secs(180);
 
 pub fn run(context: &mut Context<'_>) -> Result<()> {
-    let mut stage = context.stage(Part::Update, &Setting::default())?;
+    let mut stage = context.stage("update", &Setting::default())?;
     let begun = Instant::now();
     let broken = bundle(context, &stage.folder, "broken", Some(&broken_gateway(&stage.folder)?))?;
     let sound = bundle(context, &stage.folder, "sound", None)?;
@@ -148,7 +147,7 @@ fn broken_gateway(folder: &Path) -> Result<PathBuf> {
 fn bundle(context: &Context<'_>, folder: &Path, name: &str, gateway: Option<&Path>) -> Result<PathBuf> {
     let file = folder.join(format!("{name}.raucb"));
     let mut image = this_program()?;
-    image.args(["image", "--board", "generic-arm64", "--bundle"]).arg(&file);
+    image.args(["image", "--board", "generic-arm64", "--slot-version", name, "--bundle"]).arg(&file);
     if let Some(keys) = &context.options.update_key {
         image.arg("--update-key").arg(keys);
     }
