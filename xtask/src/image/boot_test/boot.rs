@@ -36,6 +36,8 @@ pub fn run(context: &mut Context<'_>) -> Result<()> {
     transcript.passed("first reading stored", stage.guest.uptime(), "");
     stage.pass(RUNS)?;
     stage.settle(transcript, &[])?;
+    let (_, at, marker) = stage.guest.wait_for("a slot that is marked good", BOOT_LIMIT, 0, &|m| matches!(m, Marker::Good { .. }))?;
+    transcript.passed("slot marked good", at, &format!("{marker:?}"));
     let took = stage.guest.power_off()?;
     transcript.passed("power off in order", took, "");
     stage.plant.end_collector()
