@@ -65,3 +65,13 @@ fn main() -> ExitCode {
 fn code(is_clean: bool) -> ExitCode {
     if is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_options_of_all_commands_go_together() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -37,13 +37,14 @@ use crate::{
 const NEEDED: &[(&str, &str)] = &[
     ("/usr/bin/qemu-system-aarch64", "qemu-system-arm"),
     ("/usr/share/AAVMF/AAVMF_CODE.fd", "qemu-efi-aarch64"),
-    ("/usr/sbin/nbdkit", "nbdkit"),
+    ("/usr/bin/nbdkit", "nbdkit"),
     ("/usr/bin/mcopy", "mtools"),
     ("/usr/bin/ssh-keygen", "openssh-client"),
 ];
 
 #[derive(clap::Args, Clone, Debug)]
 #[command(next_help_heading = "Boot test (--test)")]
+#[group(id = "boot_test")]
 pub struct Options {
     /// Parts of the boot test to run; all of them without this
     #[arg(long, value_enum, value_delimiter = ',', value_name = "PART,…")]
