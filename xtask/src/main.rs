@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask demo | test | bench | chaos | eval | cross`. Stands outside the product: it builds it, runs it, and holds it to account.
+//! The project's own commands: `cargo xtask demo | test | bench | chaos | eval | cross | image`. Stands outside the product: it builds it, runs it, and holds it to account.
 
 mod bench;
 mod build;
@@ -7,6 +7,7 @@ mod command;
 mod cross;
 mod demo;
 mod eval;
+mod image;
 mod mirror;
 mod setup;
 mod test;
@@ -38,6 +39,8 @@ enum Task {
     Eval(eval::What),
     /// Build the gateway for ARM, and on request run the whole path with it under emulation
     Cross(cross::Options),
+    /// Make the image of a card for a Raspberry Pi or another arm64 machine
+    Image(Box<image::Options>),
 }
 
 fn main() -> ExitCode {
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Task::Chaos(options) => chaos::run(&options),
         Task::Eval(what) => eval::run(&what),
         Task::Cross(options) => cross::run(&options).map(code),
+        Task::Image(options) => image::run(&options).map(code),
     };
     match done {
         Ok(code) => code,
