@@ -73,7 +73,8 @@ pub fn make(board: Board, mirror: &Mirror, work: &Work, refresh: bool) -> Result
     mmdebstrap.arg("--dpkgopt=path-include=/usr/share/doc/*/copyright");
     mmdebstrap.arg(format!("--essential-hook={} \"$1\"", hooks.join("essential.sh").display()));
     mmdebstrap.arg(format!("--customize-hook={} \"$1\"", hooks.join("customize.sh").display()));
-    mmdebstrap.env("BOOT_FOLDER", &boot).env("BOOT_PACKAGES", board.boot_packages().join(" "));
+    // The initial RAM disk is made by customize.sh, once the list of modules is there.
+    mmdebstrap.env("INITRD", "No").env("BOOT_FOLDER", &boot).env("BOOT_PACKAGES", board.boot_packages().join(" "));
     mmdebstrap.arg(SUITE).arg(&tar).args(mirror.lines(SUITE, board.components(), board.needs_backports()));
     command::run(&mut mmdebstrap).context("the base system could not be made; what mmdebstrap said is above")?;
     // The tar last: it says that both are there.

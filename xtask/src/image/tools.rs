@@ -20,6 +20,7 @@ const TOOLS: &[(&str, &str)] = &[
     ("/usr/bin/faketime", "faketime"),
     ("/usr/bin/systemd-sysusers", "systemd"),
     ("/usr/bin/openssl", "openssl"),
+    ("/usr/sbin/depmod", "kmod"),
     ("/usr/bin/git", "git"),
 ];
 const BUNDLE_TOOLS: &[(&str, &str)] = &[("/usr/bin/rauc", "rauc")];
