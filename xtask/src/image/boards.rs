@@ -31,6 +31,8 @@ const PACKAGES: &[&str] = &[
     "e2fsprogs",
     "dosfstools",
     "openssh-server",
+    // scp speaks SFTP.
+    "openssh-sftp-server",
     "rauc-service",
     "tzdata",
 ];
