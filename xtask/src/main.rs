@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask demo | test | bench | chaos | eval | cross`. Stands outside the product: it builds it, runs it, and holds it to account.
+//! The project's own commands: `cargo xtask demo | test | bench | chaos | eval | cross | image`. Stands outside the product: it builds it, runs it, and holds it to account.
 
 mod bench;
 mod build;
@@ -34,13 +34,13 @@ enum Task {
     Bench(bench::Options),
     /// Put faults into the demo's processes by a seeded schedule, or into both cores in simulation, and check that nothing is lost or twice
     Chaos(chaos::Options),
-    /// Make an image for a card, or boot it in an emulator (--test)
-    Image(image::Options),
     /// Train on published data sets, and print how wrong the predictions are, one line a set
     #[command(subcommand)]
     Eval(eval::What),
     /// Build the gateway for ARM, and on request run the whole path with it under emulation
     Cross(cross::Options),
+    /// Make the image of a card for a Raspberry Pi or another arm64 machine, or boot it in an emulator (--test)
+    Image(Box<image::Options>),
 }
 
 fn main() -> ExitCode {
@@ -49,9 +49,9 @@ fn main() -> ExitCode {
         Task::Test(options) => test::run(&options).map(code),
         Task::Bench(options) => bench::run(&options).map(code),
         Task::Chaos(options) => chaos::run(&options),
-        Task::Image(options) => image::run(&options).map(code),
         Task::Eval(what) => eval::run(&what),
         Task::Cross(options) => cross::run(&options).map(code),
+        Task::Image(options) => image::run(&options).map(code),
     };
     match done {
         Ok(code) => code,

@@ -47,7 +47,7 @@ const NEEDED: &[(&str, &str)] = &[
 #[group(id = "boot_test")]
 pub struct Options {
     /// Parts of the boot test to run; all of them without this
-    #[arg(long, value_enum, value_delimiter = ',', value_name = "PART,…")]
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "PART,…", requires = "test")]
     pub only: Vec<Part>,
     /// How often the power is cut
     #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
@@ -56,13 +56,13 @@ pub struct Options {
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub seed: u64,
     /// A generic-arm64 image that is there already, in place of one built for each part
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "test")]
     pub image: Option<PathBuf>,
     /// A folder with millrace-collector and millrace-sim that are built already, in place of building them
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, value_name = "FOLDER", requires = "test")]
     pub programs: Option<PathBuf>,
-    /// Keys that sign update bundles, where the image was made with others than those of this work tree
-    #[arg(long, value_name = "FOLDER")]
+    /// Folder of the key that signs updates: the image's own option of that name
+    #[arg(skip)]
     pub update_key: Option<PathBuf>,
 }
 
