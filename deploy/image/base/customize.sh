@@ -4,7 +4,7 @@
 # $1 is the new root; BOOT_FOLDER takes the files, BOOT_PACKAGES names them.
 set -eu
 
-rm "$1/usr/local/sbin/depmod"
+rm "$1/usr/local/sbin/depmod" "$1/usr/local/sbin/update-initramfs"
 for modules in "$1"/usr/lib/modules/*; do
     version=${modules##*/}
     depmod --basedir "$1" "$version"

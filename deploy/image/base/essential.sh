@@ -5,6 +5,9 @@ here=$(dirname "$0")
 mkdir -p "$1/etc/initramfs-tools/conf.d" "$1/usr/local/sbin"
 cp "$here/initramfs.conf" "$1/etc/initramfs-tools/conf.d/millrace"
 cp "$here/initramfs.modules" "$1/etc/initramfs-tools/modules"
-# The kernel's package would look through thousands of modules in emulation: minutes, which take this machine's own depmod seconds (customize.sh).
-printf '#!/bin/sh\nexit 0\n' >"$1/usr/local/sbin/depmod"
-chmod 0755 "$1/usr/local/sbin/depmod"
+# The kernel's package would look through thousands of modules in emulation: minutes, which take this machine's own depmod seconds. And the
+# initial RAM disk would be made again by every package that touches it. Both are made once, by customize.sh.
+for program in depmod update-initramfs; do
+    printf '#!/bin/sh\nexit 0\n' >"$1/usr/local/sbin/$program"
+    chmod 0755 "$1/usr/local/sbin/$program"
+done

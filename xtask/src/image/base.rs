@@ -4,6 +4,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::Command,
     time::{Duration, Instant},
 };
 
@@ -59,8 +60,8 @@ pub fn make(board: Board, mirror: &Mirror, work: &Work, refresh: bool) -> Result
     let (tar, boot) = (work.scratch("base.tar"), work.scratch("base.boot"));
     fs::create_dir_all(&boot)?;
     let started = Instant::now();
-    eprintln!("base system: Debian {SUITE} for arm64 by mmdebstrap, its programs run in emulation: some minutes");
-    let mut mmdebstrap = work.tool("mmdebstrap");
+    eprintln!("base system {}: Debian {SUITE} for arm64 by mmdebstrap, its programs run in emulation: some minutes", base.key);
+    let mut mmdebstrap = in_own_mounts(work)?;
     mmdebstrap.args(["--architectures=arm64", "--variant=essential", "--format=tar"]);
     mmdebstrap.arg(format!("--include={}", board.packages().join(",")));
     mmdebstrap.arg("--aptopt=APT::Install-Recommends \"false\"");
@@ -73,8 +74,7 @@ pub fn make(board: Board, mirror: &Mirror, work: &Work, refresh: bool) -> Result
     mmdebstrap.arg("--dpkgopt=path-include=/usr/share/doc/*/copyright");
     mmdebstrap.arg(format!("--essential-hook={} \"$1\"", hooks.join("essential.sh").display()));
     mmdebstrap.arg(format!("--customize-hook={} \"$1\"", hooks.join("customize.sh").display()));
-    // The initial RAM disk is made by customize.sh, once the list of modules is there.
-    mmdebstrap.env("INITRD", "No").env("BOOT_FOLDER", &boot).env("BOOT_PACKAGES", board.boot_packages().join(" "));
+    mmdebstrap.env("BOOT_FOLDER", &boot).env("BOOT_PACKAGES", board.boot_packages().join(" "));
     mmdebstrap.arg(SUITE).arg(&tar).args(mirror.lines(SUITE, board.components(), board.needs_backports()));
     command::run(&mut mmdebstrap).context("the base system could not be made; what mmdebstrap said is above")?;
     // The tar last: it says that both are there.
@@ -86,6 +86,16 @@ pub fn make(board: Board, mirror: &Mirror, work: &Work, refresh: bool) -> Result
     fs::rename(&tar, &base.tar)?;
     eprintln!("base system: {} MiB in {} s", fs::metadata(&base.tar)?.len() >> 20, started.elapsed().as_secs());
     Ok(base)
+}
+
+/// mmdebstrap, so that its mounts (/proc, /sys) end with it whatever ends it: in a namespace of their own. For other users than root it does that itself.
+fn in_own_mounts(work: &Work) -> Result<Command> {
+    if !command::is_root()? {
+        return Ok(work.tool("mmdebstrap"));
+    }
+    let mut unshare = work.tool("unshare");
+    unshare.args(["--mount", "--propagation=private", "--", "setpriv", "--pdeathsig", "TERM", "mmdebstrap"]);
+    Ok(unshare)
 }
 
 fn key(board: Board, mirror: &Mirror, hooks: &Path) -> Result<String> {

@@ -63,7 +63,7 @@ impl Board {
 
     /// Debian packages that are unpacked for the FAT partition, and not installed.
     pub fn boot_packages(self) -> &'static [&'static str] {
-        if self.is_pi() { &["grub-efi-arm64-bin", "raspi-firmware", "u-boot-rpi"] } else { &["grub-efi-arm64-bin"] }
+        if self.is_pi() { &["grub-efi-arm64-unsigned", "raspi-firmware", "u-boot-rpi"] } else { &["grub-efi-arm64-unsigned"] }
     }
 
     pub fn components(self) -> &'static str {

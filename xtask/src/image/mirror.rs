@@ -1,12 +1,11 @@
-//! Where packages come from: the mirror that this machine's own apt uses.
-//!
-//! Pure but for [`of_this_machine`]: reads both formats of apt's sources (one line a source, and deb822).
+//! What apt is told of this machine's mirror: the lines of a sources.list for the suites of a slot, and the options of this machine's apt that the
+//! build takes over. Stands on [`crate::mirror`], which finds the mirror itself.
 
 use std::{fs, path::Path, process::Command};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
-use crate::command;
+use crate::{command, mirror};
 
 /// Addresses of Debian's archive and of its security updates.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,18 +22,14 @@ pub struct Mirror {
 /// # Errors
 /// No source of Debian's archive, and none given.
 pub fn of_this_machine(archive: Option<&str>) -> Result<Mirror> {
-    let mut addresses = Vec::new();
-    for path in sources() {
-        let text = fs::read_to_string(&path).unwrap_or_default();
-        addresses.extend(if path.ends_with(".sources") { deb822(&text) } else { one_line(&text) });
-    }
-    let ends = |tail: &str| addresses.iter().find(|a| a.trim_end_matches('/').ends_with(tail)).map(|a| a.trim_end_matches('/').to_owned());
-    let Some(archive) = archive.map(|a| a.trim_end_matches('/').to_owned()).or_else(|| ends("/debian")) else {
-        bail!("apt's sources on this machine name no mirror of Debian; give one with --mirror URL, as in --mirror http://HOST/debian");
+    let archive = match archive {
+        Some(archive) => archive.trim_end_matches('/').to_owned(),
+        None => mirror::debian()?,
     };
     let set = command::output(Command::new("apt-config").arg("dump")).unwrap_or_default();
     let options = set.lines().filter(|line| line.starts_with("Acquire::Check-Valid-Until ")).map(|l| l.trim_end_matches(';').to_owned());
-    Ok(Mirror { archive, security: ends("/debian-security"), options: options.collect() })
+    let security = sources().iter().find_map(|text| security(text));
+    Ok(Mirror { archive, security, options: options.collect() })
 }
 
 impl Mirror {
@@ -53,26 +48,19 @@ impl Mirror {
 }
 
 fn sources() -> Vec<String> {
-    let mut found = vec!["/etc/apt/sources.list".to_owned()];
-    let parts = fs::read_dir(Path::new("/etc/apt/sources.list.d")).into_iter().flatten().flatten();
-    found
-        .extend(parts.map(|entry| entry.path().to_string_lossy().into_owned()).filter(|p| p.ends_with(".list") || p.ends_with(".sources")));
-    found.sort();
-    found
+    let mut files = vec![Path::new("/etc/apt/sources.list").to_path_buf()];
+    files.extend(fs::read_dir("/etc/apt/sources.list.d").into_iter().flatten().flatten().map(|entry| entry.path()));
+    files.sort();
+    files.iter().filter_map(|file| fs::read_to_string(file).ok()).collect()
 }
 
-fn is_address(word: &str) -> bool {
-    word.contains("://")
-}
-
-fn one_line(text: &str) -> Vec<String> {
-    let sources = text.lines().map(str::trim).filter(|line| line.starts_with("deb "));
-    sources.filter_map(|line| line.split_whitespace().find(|word| is_address(word)).map(str::to_owned)).collect()
-}
-
-fn deb822(text: &str) -> Vec<String> {
-    let fields = text.lines().filter_map(|line| line.split_once(':')).filter(|(name, _)| name.eq_ignore_ascii_case("uris"));
-    fields.flat_map(|(_, value)| value.split_whitespace().filter(|word| is_address(word)).map(str::to_owned)).collect()
+/// The first address in a sources file, of either format, that ends in `/debian-security`.
+fn security(text: &str) -> Option<String> {
+    let words = text.lines().filter(|line| !line.trim_start().starts_with('#')).flat_map(str::split_whitespace);
+    words
+        .map(|word| word.trim_end_matches('/'))
+        .find(|word| word.starts_with("http") && word.ends_with("/debian-security"))
+        .map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -80,11 +68,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_formats_of_sources_are_read_and_comments_are_not() {
-        let text = "# deb http://no.example/debian x main\ndeb [arch=amd64 signed-by=/k.gpg] http://a.example/debian trixie main\n";
-        assert_eq!(one_line(text), ["http://a.example/debian"]);
-        let text = "Types: deb\n# URIs: http://no.example\nURIs: http://a.example/debian/ http://b.example/debian\nSuites: trixie\n";
-        assert_eq!(deb822(text), ["http://a.example/debian/", "http://b.example/debian"]);
+    fn security_updates_are_found_in_both_formats_of_sources_and_comments_are_not() {
+        let text = "# deb http://no.example/debian-security x main\ndeb [signed-by=/k.gpg] http://a.example/debian-security trixie-security main\n";
+        assert_eq!(security(text).as_deref(), Some("http://a.example/debian-security"));
+        assert_eq!(
+            security("URIs: http://a.example/debian/\nURIs: http://b.example/debian-security/").as_deref(),
+            Some("http://b.example/debian-security")
+        );
     }
 
     #[test]

@@ -32,8 +32,11 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 pub use self::boards::Board;
-use self::{base::Base, keys::UpdateKey, provision::Provision, slot::Slot, work::Work};
-use crate::command;
+use self::{base::Base, provision::Provision, slot::Slot, work::Work};
+use crate::{
+    command,
+    cross::{self, target::Target},
+};
 
 #[derive(clap::Args, Clone)]
 #[command(after_help = "\
@@ -122,7 +125,6 @@ pub fn run(options: &Options) -> Result<bool> {
     let parts = Parts { board, base, slot, data: disk::data(&work)?, version };
     images(&cards, &outs, &parts, &work)?;
     if let Some(out) = &options.bundle {
-        let UpdateKey { .. } = &key;
         bundle::make(board, &parts.version, &parts.slot, &key, &work, out)?;
     }
     eprintln!("done in {} s", started.elapsed().as_secs());
@@ -188,10 +190,10 @@ fn space(options: &Options, outs: &[PathBuf], work: &Work) -> Result<()> {
     }
 }
 
-/// The gateway's program for arm64.
+/// The gateway's program for arm64: MILLRACE_GATEWAY_BINARY, or what `cargo xtask cross` makes.
 fn gateway() -> Result<PathBuf> {
     let Some(path) = std::env::var_os("MILLRACE_GATEWAY_BINARY").map(PathBuf::from) else {
-        bail!("set MILLRACE_GATEWAY_BINARY to a millrace-gateway for arm64");
+        return cross::gateway(Target::Aarch64);
     };
     let head = fs::read(&path).with_context(|| format!("MILLRACE_GATEWAY_BINARY: cannot read {}", path.display()))?;
     if !is_arm64(&head) {

@@ -46,7 +46,8 @@ impl Work {
         let work = Self { folder, epoch: epoch()?, has_root: command::is_root()?, _lock: lock };
         let scratch = work.scratch("");
         if scratch.exists() {
-            fs::remove_dir_all(&scratch).with_context(|| format!("cannot clear {}", scratch.display()))?;
+            // Whatever is still mounted there is not ours to empty.
+            command::output(Command::new("rm").args(["-rf", "--one-file-system"]).arg(&scratch)).context("cannot clear the work folder")?;
         }
         fs::create_dir_all(work.scratch("tmp"))?;
         Ok(work)
