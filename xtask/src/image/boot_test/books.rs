@@ -65,6 +65,21 @@ pub fn judge(account: &Account<'_>) -> Verdict {
     verdict
 }
 
+/// The losses for people, in seconds since `start`; those of the signals of one message in one line.
+pub fn told(losses: &[LossRow], start: f64) -> Vec<String> {
+    let mut lines: Vec<(String, u64)> = Vec::new();
+    for loss in losses {
+        let asset = loss.asset.as_deref().unwrap_or("the gateway as a whole");
+        let line = format!("{}, {asset}, {:.1} s to {:.1} s of the run", loss.reason, loss.from - start, loss.to - start);
+        match lines.iter_mut().find(|(known, _)| *known == line) {
+            Some((_, count)) => *count += loss.count,
+            None => lines.push((line, loss.count)),
+        }
+    }
+    let count = |count: u64| if count == 0 { "an unknown number".to_owned() } else { format!("{count} readings") };
+    lines.into_iter().map(|(line, sum)| format!("{}: {line}", count(sum))).collect()
+}
+
 fn played(outage: &Outage, account: &Account<'_>) -> Played {
     let start = account.plant_ended - account.length.as_secs_f64();
     let at = Duration::from_secs_f64((outage.cut - start).max(0.0));
@@ -151,6 +166,15 @@ mod tests {
     #[test]
     fn a_cut_that_the_gateway_does_not_report_is_told() {
         assert_eq!(verdict(1_800, &[]).violations.iter().filter(|v| v.contains("reports as a power cut")).count(), 2);
+    }
+
+    #[test]
+    fn losses_of_one_message_are_told_in_one_line() {
+        let losses = [loss("sequence_gap", 2, 1.0, 2.0), loss("sequence_gap", 2, 1.0, 2.0), loss("power_cut", 0, 1.0, 2.0)];
+        let lines = told(&losses, CUT);
+        assert_eq!(lines.len(), 2);
+        assert_eq!(lines[0], "4 readings: sequence_gap, s/a/l/m, 1.0 s to 2.0 s of the run");
+        assert!(lines[1].starts_with("an unknown number: power_cut"));
     }
 
     #[test]

@@ -27,7 +27,8 @@ use crate::{
 
 /// One boot may take this long: an emulated CPU is some twenty times slower than one of silicon, and the machine may do other things.
 pub const BOOT_LIMIT: Duration = Duration::from_secs(8 * 60);
-const POWER_OFF_LIMIT: Duration = Duration::from_secs(180);
+const POWER_OFF_LIMIT: Duration = Duration::from_secs(300);
+const SSH_LIMIT: Duration = Duration::from_secs(240);
 /// Where Debian's package qemu-efi-aarch64 puts the firmware.
 const FIRMWARE: &str = "/usr/share/AAVMF/AAVMF_CODE.fd";
 const FIRMWARE_VARIABLES: &str = "/usr/share/AAVMF/AAVMF_VARS.fd";
@@ -144,20 +145,38 @@ impl Guest {
         Ok(at)
     }
 
-    /// Presses the power button and waits until it is off, its card written.
+    /// Has it switched off in order, and waits until it is off and its card written.
     pub fn power_off(&mut self) -> Result<Duration> {
         let begun = Instant::now();
+        // The image has no power button's daemon: a card in the field is just unplugged. The connection may end before the command has answered.
+        self.wait_for_ssh()?;
+        let asked = self.ssh("systemctl poweroff");
         let on = self.on.as_mut().context("the guest is off already")?;
-        on.qmp.command("system_powerdown", json!({}))?;
         let ended = wait_for("power off in order", POWER_OFF_LIMIT, || {
             interrupted()?;
             Ok(on.qemu.check().is_err())
         });
         let on = self.on.take().context("the guest is off already")?;
-        ended.with_context(|| format!("the console's end:\n{}", on.console.tail()))?;
+        if let Err(error) = ended {
+            let asked = asked.err().map(|error| format!("{error:#}")).unwrap_or_default();
+            return Err(error.context(format!("{asked}; the console's end:\n{}", on.console.tail())));
+        }
         // qemu has flushed when it ended; nbdkit has nothing left to write.
         on.server.kill()?;
         Ok(begun.elapsed())
+    }
+
+    /// Until its sshd lets us in.
+    pub fn wait_for_ssh(&self) -> Result<()> {
+        let begun = Instant::now();
+        loop {
+            interrupted()?;
+            match self.ssh("true") {
+                Ok(_) => return Ok(()),
+                Err(error) if begun.elapsed() > SSH_LIMIT => return Err(error.context("the guest's sshd")),
+                Err(_) => std::thread::sleep(Duration::from_secs(3)),
+            }
+        }
     }
 
     /// Puts the network cable in or takes it out.

@@ -210,13 +210,8 @@ impl Stage<'_> {
             plant_ended,
             length,
         });
-        for loss in &losses {
-            let range =
-                format!("{:.1} s to {:.1} s", loss.from - plant_ended + length.as_secs_f64(), loss.to - plant_ended + length.as_secs_f64());
-            let asset = loss.asset.as_deref().unwrap_or("the gateway");
-            let count = if loss.count == 0 { "an unknown number".to_owned() } else { loss.count.to_string() };
-            transcript.say(&format!("  lost: {count} of {asset}, {}, {range} of the run", loss.reason));
-        }
+        let start = plant_ended - length.as_secs_f64();
+        books::told(&losses, start).iter().for_each(|line| transcript.say(&format!("  lost: {line}")));
         for audit in chaos::audits(&self.plant.rest)? {
             transcript.say(&format!("  the collector's own account of {audit}"));
             if audit.verdict == "unaccounted" {

@@ -16,7 +16,6 @@ use super::{
 };
 use crate::command;
 
-const SSH_LIMIT: Duration = Duration::from_secs(240);
 /// Three attempts, each a boot and the time that a slot has to become good.
 const RETURN_LIMIT: Duration = Duration::from_secs(40 * 60);
 const GOOD_LIMIT: Duration = Duration::from_secs(15 * 60);
@@ -40,7 +39,7 @@ pub fn run(context: &mut Context<'_>) -> Result<()> {
     let took = stage.healthy()?;
     transcript.passed("first boot to a healthy gateway", took, &format!("slot {}", first.slot));
 
-    wait_for_ssh(&stage.guest)?;
+    stage.guest.wait_for_ssh()?;
     limit(&stage.guest, BROKEN_TRY)?;
     let took = install(&stage.guest, &broken)?;
     transcript.passed("broken bundle installed", took, "its gateway ends with 1");
@@ -66,7 +65,7 @@ pub fn run(context: &mut Context<'_>) -> Result<()> {
     let detail = format!("{attempts} attempts of the broken slot, then slot {} with a healthy gateway", back.slot);
     transcript.passed("returned by itself", begun.elapsed(), &detail);
 
-    wait_for_ssh(&stage.guest)?;
+    stage.guest.wait_for_ssh()?;
     limit(&stage.guest, SOUND_TRY)?;
     let took = install(&stage.guest, &sound)?;
     transcript.passed("sound bundle installed", took, "");
@@ -104,17 +103,6 @@ fn booted(guest: &mut Guest, from: usize) -> Result<Booted> {
     let (number, _, marker) = guest.wait_for("boot of a slot", limit, from, &|m| matches!(m, Marker::Booted { .. }))?;
     let Marker::Booted { slot, .. } = marker else { bail!("no slot in {marker:?}") };
     Ok(Booted { number, slot })
-}
-
-fn wait_for_ssh(guest: &Guest) -> Result<()> {
-    let begun = Instant::now();
-    let mut answered = guest.ssh("true");
-    while answered.is_err() && begun.elapsed() < SSH_LIMIT {
-        super::interrupted()?;
-        std::thread::sleep(Duration::from_secs(3));
-        answered = guest.ssh("true");
-    }
-    answered.context("the guest's sshd").map(drop)
 }
 
 /// How long an unproven slot has to become good.
