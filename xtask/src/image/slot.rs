@@ -85,7 +85,7 @@ pub fn make(parts: &Parts<'_>, work: &Work) -> Result<Slot> {
     overlay_file(&source.join("boot/slot.cfg"), &tree.join("boot/slot.cfg"), &words)?;
     gateway(parts.gateway, &tree)?;
     identity(parts, &tree, work)?;
-    command::run(work.as_root("systemd-sysusers").arg(format!("--root={}", tree.display())))?;
+    command::run(work.as_root("systemd-sysusers").arg(format!("--root={}", tree.display())).arg("millrace-gateway.conf"))?;
     for leftover in ["etc/passwd-", "etc/group-", "etc/shadow-", "etc/gshadow-", "etc/.pwd.lock"] {
         remove(&tree.join(leftover))?;
     }
@@ -138,6 +138,7 @@ fn identity(parts: &Parts<'_>, tree: &Path, work: &Work) -> Result<()> {
     // Nobody logs in at a console, and nobody needs sessions.
     for (folder, unit) in [
         ("etc/systemd/system-generators", "systemd-getty-generator"),
+        ("etc/systemd/system-generators", "systemd-ssh-generator"),
         ("etc/systemd/system", "getty@.service"),
         ("etc/systemd/system", "serial-getty@.service"),
         ("etc/systemd/system", "systemd-logind.service"),
