@@ -58,6 +58,9 @@ pub struct Options {
     /// A generic-arm64 image that is there already, in place of one built for each part
     #[arg(long, value_name = "FILE", requires = "test")]
     pub image: Option<PathBuf>,
+    /// An rpi3 image that is there already
+    #[arg(long, value_name = "FILE", requires = "test")]
+    pub rpi3_image: Option<PathBuf>,
     /// A folder with millrace-collector and millrace-sim that are built already, in place of building them
     #[arg(long, value_name = "FOLDER", requires = "test")]
     pub programs: Option<PathBuf>,
