@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// One boot may take this long: an emulated CPU is some twenty times slower than one of silicon, and the machine may do other things.
-pub const BOOT_LIMIT: Duration = Duration::from_secs(8 * 60);
+pub const BOOT_LIMIT: Duration = Duration::from_secs(20 * 60);
 const POWER_OFF_LIMIT: Duration = Duration::from_secs(300);
 const SSH_LIMIT: Duration = Duration::from_secs(240);
 /// Where Debian's package qemu-efi-aarch64 puts the firmware.
