@@ -58,19 +58,18 @@ fn fill(folder: &Path, at: &str, image: &Path, work: &Work) -> Result<()> {
         let inside = format!("{at}/{}", entry.file_name().to_string_lossy());
         // mtools takes the time of what it writes from the clock, unless it is told one.
         let mut mtools = work.tool("faketime");
-        mtools.args(["-f", &format!("@{}", faketime(work.epoch)?)]);
+        mtools.args(["-f", &faketime(work.epoch)?]);
         if entry.file_type()?.is_dir() {
             quietly(mtools.arg("mmd").arg("-i").arg(image).arg(format!("::{inside}")))?;
             fill(&path, &inside, image, work)?;
         } else {
-            work.set_time(&path)?;
-            quietly(mtools.arg("mcopy").arg("-m").arg("-i").arg(image).arg(&path).arg(format!("::{inside}")))?;
+            quietly(mtools.arg("mcopy").arg("-i").arg(image).arg(&path).arg(format!("::{inside}")))?;
         }
     }
     Ok(())
 }
 
-/// Seconds since 1970 as libfaketime reads them.
+/// Seconds since 1970 as libfaketime reads them; without an @ its clock stands still.
 fn faketime(epoch: u64) -> Result<String> {
     let at = jiff::Timestamp::from_second(i64::try_from(epoch)?)?;
     Ok(at.strftime("%Y-%m-%d %H:%M:%S").to_string())

@@ -38,6 +38,8 @@ pub struct Parts<'a> {
 
 /// What of Debian's base is not taken over: made anew at every start, this card's own, or of no use.
 const REMOVED: &[&str] = &[
+    // Started when somebody asks for it (`systemctl reboot` does), not at every start.
+    "usr/lib/systemd/system/multi-user.target.wants/systemd-logind.service",
     "dev",
     "var",
     "tmp",
@@ -135,13 +137,12 @@ fn identity(parts: &Parts<'_>, tree: &Path, work: &Work) -> Result<()> {
     work.set_time(&clock)?;
     symlink("/run/systemd/resolve/resolv.conf", tree.join("etc/resolv.conf"))?;
     symlink("/run/millrace/localtime", tree.join("etc/localtime"))?;
-    // Nobody logs in at a console, and nobody needs sessions.
+    // Nobody logs in at a console.
     for (folder, unit) in [
         ("etc/systemd/system-generators", "systemd-getty-generator"),
         ("etc/systemd/system-generators", "systemd-ssh-generator"),
         ("etc/systemd/system", "getty@.service"),
         ("etc/systemd/system", "serial-getty@.service"),
-        ("etc/systemd/system", "systemd-logind.service"),
         ("etc/systemd/system", "systemd-pcrphase.service"),
         ("etc/systemd/system", "systemd-hwdb-update.service"),
     ] {
