@@ -1,7 +1,8 @@
 //! `cargo xtask test`: all that must hold before a change lands, in one command and from a fresh clone.
 //!
-//! Order: what is missing is installed -> page -> formats -> lints and build in one compilation -> tests -> the whole path as real processes.
+//! Order: what is missing is installed -> page -> formats -> lints and build in one compilation -> files of deploy/ -> tests -> the whole path as real processes.
 
+mod deploy;
 mod e2e;
 mod tidy;
 
@@ -32,13 +33,15 @@ enum Step {
     Dashboard,
     /// Clippy on all targets, which also builds them
     Lint,
+    /// The files of deploy/: image, compose, dashboards, manifests; the built collector reads their settings
+    Deploy,
     /// Unit, property and integration tests of all crates
     Tests,
     /// The demo as a whole, in order and with faults, the dashboard in a browser, a short run of chaos, and a small fleet
     EndToEnd,
 }
 
-const STEPS: &[Step] = &[Step::Tidy, Step::Format, Step::Dashboard, Step::Lint, Step::Tests, Step::EndToEnd];
+const STEPS: &[Step] = &[Step::Tidy, Step::Format, Step::Dashboard, Step::Lint, Step::Deploy, Step::Tests, Step::EndToEnd];
 
 pub fn run(options: &Options) -> Result<bool> {
     let begun = Instant::now();
@@ -72,6 +75,10 @@ fn run_step(step: Step) -> Result<()> {
             npm("test:browser")
         }
         Step::Lint => command::run(linting(&mut command::cargo())?.args(["build", "--workspace", "--all-targets"])),
+        Step::Deploy => {
+            deploy::check()?;
+            deploy::check_settings(&build::Programs::built())
+        }
         Step::Tests => command::run(linting(&mut command::cargo())?.args(["test", "--workspace", "--no-fail-fast"])),
         Step::EndToEnd => {
             build::dashboard()?;
