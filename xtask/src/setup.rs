@@ -67,7 +67,8 @@ pub fn out_of_package(package: &str, file: &str) -> Result<PathBuf> {
     let download = folder.with_extension("download");
     let _ = fs::remove_dir_all(&download);
     fs::create_dir_all(&download)?;
-    let fetch = || command::run(Command::new("apt-get").args(["-q", "download", package]).current_dir(&download));
+    let fetch =
+        || command::run(Command::new("apt-get").args(["-q", "-o", "APT::Sandbox::User=root", "download", package]).current_dir(&download));
     // Where the lists of packages were never fetched.
     fetch().or_else(|_| apt_get(&["update"]).and_then(|()| fetch())).with_context(|| format!("the Debian package {package}"))?;
     let archive = fs::read_dir(&download)?.next().with_context(|| format!("apt-get download {package} brought nothing"))??.path();

@@ -61,6 +61,9 @@ fn prometheus(tools: &Tools) -> Result<Vec<String>> {
 
     let collector = of("millrace-collector");
     let key = at(collector, "authorization/credentials_file").as_str().unwrap_or_default();
+    if key.is_empty() {
+        return Ok(vec!["prometheus.yml: the job millrace-collector has no authorization with a credentials_file".into()]);
+    }
     let compose = yaml(&folder("container/compose.yaml"))?.remove(0);
     let service = |name: &str| at(&compose, &format!("services/{name}")).clone();
     faults.extend(must(texts(&service("prometheus-key")["command"]) == [key], format!("prometheus.yml: no service lays the key at {key}")));
