@@ -1,8 +1,9 @@
 //! `cargo xtask test`: all that must hold before a change lands, in one command and from a fresh clone.
 //!
-//! Order: what is missing is installed -> page -> formats -> lints and build in one compilation -> tests -> the whole path as real processes ->
-//! the whole path with the gateway for ARM. The whole path mostly waits: what is for ARM is compiled meanwhile, at low priority.
+//! Order: what is missing is installed -> page -> formats -> lints and build in one compilation -> files of deploy/ -> tests -> the whole path as
+//! real processes -> the whole path with the gateway for ARM. The whole path mostly waits: what is for ARM is compiled meanwhile, at low priority.
 
+mod deploy;
 mod e2e;
 mod tidy;
 
@@ -36,6 +37,8 @@ enum Step {
     Dashboard,
     /// Clippy on all targets, which also builds them
     Lint,
+    /// The files of deploy/: image, compose, dashboards, manifests; the built collector reads their settings
+    Deploy,
     /// Unit, property and integration tests of all crates
     Tests,
     /// The demo as a whole, in order and with faults, the dashboard in a browser, a short run of chaos, and a small fleet
@@ -44,7 +47,8 @@ enum Step {
     Cross,
 }
 
-const STEPS: &[Step] = &[Step::Tidy, Step::Format, Step::Dashboard, Step::Lint, Step::Tests, Step::EndToEnd, Step::Cross];
+const STEPS: &[Step] =
+    &[Step::Tidy, Step::Format, Step::Dashboard, Step::Lint, Step::Deploy, Step::Tests, Step::EndToEnd, Step::Cross];
 
 pub fn run(options: &Options) -> Result<bool> {
     let begun = Instant::now();
@@ -85,6 +89,10 @@ fn run_step(step: Step) -> Result<()> {
             npm("test:browser")
         }
         Step::Lint => command::run(linting(&mut command::cargo())?.args(["build", "--workspace", "--all-targets"])),
+        Step::Deploy => {
+            deploy::check()?;
+            deploy::check_settings(&Programs::built())
+        }
         Step::Tests => command::run(linting(&mut command::cargo())?.args(["test", "--workspace", "--no-fail-fast"])),
         Step::EndToEnd => {
             build::dashboard()?;
