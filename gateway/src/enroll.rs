@@ -237,6 +237,22 @@ mod tests {
     }
 
     #[test]
+    fn what_root_writes_belongs_to_the_owner_of_the_data() {
+        let dir = tempfile::tempdir().unwrap();
+        let (folder, file) = (dir.path().join("pki"), dir.path().join("pki/gateway.key"));
+        fs::create_dir(&folder).unwrap();
+        fs::write(&file, "key").unwrap();
+        // Only root can give a folder away; others have nothing to hand over.
+        let is_given = unix::fs::chown(dir.path(), Some(1234), Some(1234)).is_ok();
+        hand_over(&file, dir.path()).unwrap();
+        let owner = fs::metadata(dir.path()).unwrap();
+        for path in [&folder, &file] {
+            let is = fs::metadata(path).unwrap();
+            assert_eq!((is.uid(), is.gid()), (owner.uid(), owner.gid()), "{}, given away: {is_given}", path.display());
+        }
+    }
+
+    #[test]
     fn a_damaged_token_is_refused_with_what_is_wrong() {
         let plain = format!(r#"{{"url":"http://127.0.0.1","ca_sha256":"{}","secret":"s"}}"#, "ab".repeat(32));
         for (token, expected) in [
