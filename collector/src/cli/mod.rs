@@ -99,9 +99,7 @@ pub enum Command {
     #[command(after_help = "Example:\n  millrace-collector compact --config collector.toml")]
     Compact,
     /// Print what a shell needs to complete this program's commands.
-    #[command(
-        after_help = "Example:\n  millrace-collector completions bash > /usr/share/bash-completion/completions/millrace-collector"
-    )]
+    #[command(after_help = "Example:\n  millrace-collector completions bash > /usr/share/bash-completion/completions/millrace-collector")]
     Completions { shell: Shell },
     /// Write the manual pages of this program and its commands into a folder: what packages are made of.
     #[command(hide = true, after_help = "Example:\n  millrace-collector man-pages man1")]

@@ -160,7 +160,7 @@ impl Package {
         let needs = binary::needs(program, arch)?;
         let stage = stage::fill(product, arch, program, &needs.depends(), variant)?;
         let made = cargo_deb::pack(&stage, arch, variant.compression)?;
-        let folder = if variant.revision == 1 { output_folder() } else { output_folder().join("upgrades") };
+        let folder = if variant.revision == 1 { output_folder() } else { upgrades() };
         fs::create_dir_all(&folder)?;
         let file = folder.join(made.file_name().context("cargo-deb made a file without a name")?);
         fs::rename(&made, &file).with_context(|| format!("cannot move {} to {}", made.display(), file.display()))?;
@@ -173,6 +173,11 @@ impl Package {
 /// Where the packages are put.
 fn output_folder() -> PathBuf {
     command::target_dir().join("package")
+}
+
+/// Where the tests' later versions of them are put.
+fn upgrades() -> PathBuf {
+    output_folder().join("upgrades")
 }
 
 /// A table on stdout, and the sums as a file that `sha256sum --check` reads.

@@ -59,6 +59,7 @@ pub(super) fn run(made: &[Package]) -> Result<()> {
             both(&mut Place::open(package.arch)?, package, collector).with_context(|| format!("both packages for {}", package.arch))?;
         }
     }
+    std::fs::remove_dir_all(super::upgrades())?;
     Ok(())
 }
 
