@@ -48,6 +48,7 @@ pub(super) fn first_start(product: Product, is_booted: bool) -> &'static [Check]
                 "reload reaches it and does not restart it",
                 r#"before=$(systemctl show -P MainPID "$NAME"); systemctl reload "$NAME" && sleep 1 && [ "$(systemctl show -P MainPID "$NAME")" = "$before" ] && "$NAME" status"#,
             ),
+            LEFT_BY_ROOT,
             ("its state is its own", r#"[ "$(stat -c %U:%G:%a "/var/lib/$NAME")" = "$NAME:$NAME:700" ]"#),
         ],
         (true, Product::Collector) => &[
@@ -64,6 +65,7 @@ pub(super) fn first_start(product: Product, is_booted: bool) -> &'static [Check]
                 r#"systemctl start "$NAME" && for i in $(seq 100); do [ "$(systemctl is-active "$NAME")" = active ] && exit 0; sleep 0.2; done; exit 1"#,
             ),
             ("and runs", RUNS),
+            LEFT_BY_ROOT,
             (
                 "all of its state is its own, also what root made by init",
                 r#"[ "$(stat -c %U:%a "/var/lib/$NAME")" = "$NAME:700" ] && [ -z "$(find "/var/lib/$NAME" ! -user "$NAME")" ]"#,
@@ -71,6 +73,11 @@ pub(super) fn first_start(product: Product, is_booted: bool) -> &'static [Check]
         ],
     }
 }
+
+const LEFT_BY_ROOT: Check = (
+    "what a command of root left in the state while the service was stopped is handed over at its start",
+    r#"systemctl stop "$NAME" && touch "/var/lib/$NAME/left-by-root" && systemctl start "$NAME" && [ "$(stat -c %U "/var/lib/$NAME/left-by-root")" = "$NAME" ] && rm "/var/lib/$NAME/left-by-root""#,
+);
 
 /// The service runs, and did not need a second try.
 pub(super) fn running(is_booted: bool) -> &'static [Check] {
