@@ -1,5 +1,6 @@
 //! The command line: what there is to ask for, and which part of the gateway does it.
 
+mod generate;
 mod modbus;
 mod spool;
 mod status;
@@ -8,6 +9,7 @@ use std::{io, path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
+use clap_complete::Shell;
 use gateway::{
     app::{App, Tuning},
     config::{Config, ConfigErrors, EXAMPLE},
@@ -72,6 +74,12 @@ enum Command {
     /// About the configuration file.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Print what a shell needs to complete this program's commands.
+    #[command(after_help = "Example:\n  millrace-gateway completions bash > /usr/share/bash-completion/completions/millrace-gateway")]
+    Completions { shell: Shell },
+    /// Write the manual pages of this program and its commands into a folder: what packages are made of.
+    #[command(hide = true, after_help = "Example:\n  millrace-gateway man-pages man1")]
+    ManPages { folder: PathBuf },
 }
 
 #[derive(Debug, Subcommand)]
@@ -92,6 +100,8 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             print!("{EXAMPLE}");
             Ok(ExitCode::SUCCESS)
         }
+        Command::Completions { shell } => generate::completions(*shell).map(|()| ExitCode::SUCCESS),
+        Command::ManPages { folder } => generate::man_pages(folder).map(|()| ExitCode::SUCCESS),
         Command::Modbus(command) => modbus::run(command).await,
         Command::CheckConfig => Ok(match config() {
             Ok(config) => {

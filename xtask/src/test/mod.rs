@@ -1,7 +1,7 @@
 //! `cargo xtask test`: all that must hold before a change lands, in one command and from a fresh clone.
 //!
 //! Order: what is missing is installed -> page -> formats -> lints and build in one compilation -> files of deploy/ -> tests -> the whole path as
-//! real processes -> the whole path with the gateway for ARM. The whole path mostly waits: what is for ARM is compiled meanwhile, at low priority.
+//! real processes -> the gateway's package -> the whole path with the gateway for ARM. The whole path mostly waits: what is for ARM is compiled meanwhile, at low priority.
 
 mod deploy;
 mod e2e;
@@ -16,7 +16,7 @@ use anyhow::{Context, Result};
 
 use crate::{
     build::{self, Programs},
-    command, cross, setup,
+    command, cross, package, setup,
 };
 
 #[derive(clap::Args)]
@@ -43,12 +43,14 @@ enum Step {
     Tests,
     /// The demo as a whole, in order and with faults, the dashboard in a browser, a short run of chaos, and a small fleet
     EndToEnd,
+    /// The gateway's Debian package, installed, upgraded, removed and purged by dpkg in a Debian of its own (only as root)
+    Package,
     /// The gateway for ARM (aarch64, armv7), and the demo with it under emulation
     Cross,
 }
 
 const STEPS: &[Step] =
-    &[Step::Tidy, Step::Format, Step::Dashboard, Step::Lint, Step::Deploy, Step::Tests, Step::EndToEnd, Step::Cross];
+    &[Step::Tidy, Step::Format, Step::Dashboard, Step::Lint, Step::Deploy, Step::Tests, Step::EndToEnd, Step::Package, Step::Cross];
 
 pub fn run(options: &Options) -> Result<bool> {
     let begun = Instant::now();
@@ -99,6 +101,11 @@ fn run_step(step: Step) -> Result<()> {
             command::run(linting(&mut command::cargo())?.args(["build", "--workspace", "--all-targets"]))?;
             e2e::run()
         }
+        Step::Package if !command::is_root()? => {
+            eprintln!("skipped: a package is installed in a root file system of its own, which takes root");
+            Ok(())
+        }
+        Step::Package => package::test::gateway_here(&command::target_dir().join("debug/millrace-gateway")),
         Step::Cross => cross::check(Programs::built()),
     }
 }
