@@ -1,5 +1,6 @@
 //! The command line: what there is to ask for, and which part of the gateway does it.
 
+#[cfg(feature = "generate")]
 mod generate;
 mod modbus;
 mod spool;
@@ -9,7 +10,6 @@ use std::{io, path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use clap_complete::Shell;
 use gateway::{
     app::{App, Tuning},
     config::{Config, ConfigErrors, EXAMPLE},
@@ -74,9 +74,11 @@ enum Command {
     /// About the configuration file.
     #[command(subcommand)]
     Config(ConfigCommand),
+    #[cfg(feature = "generate")]
     /// Print what a shell needs to complete this program's commands.
     #[command(after_help = "Example:\n  millrace-gateway completions bash > /usr/share/bash-completion/completions/millrace-gateway")]
-    Completions { shell: Shell },
+    Completions { shell: clap_complete::Shell },
+    #[cfg(feature = "generate")]
     /// Write the manual pages of this program and its commands into a folder: what packages are made of.
     #[command(hide = true, after_help = "Example:\n  millrace-gateway man-pages man1")]
     ManPages { folder: PathBuf },
@@ -100,7 +102,9 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             print!("{EXAMPLE}");
             Ok(ExitCode::SUCCESS)
         }
+        #[cfg(feature = "generate")]
         Command::Completions { shell } => generate::completions(*shell).map(|()| ExitCode::SUCCESS),
+        #[cfg(feature = "generate")]
         Command::ManPages { folder } => generate::man_pages(folder).map(|()| ExitCode::SUCCESS),
         Command::Modbus(command) => modbus::run(command).await,
         Command::CheckConfig => Ok(match config() {

@@ -116,6 +116,10 @@ pub fn check(programs: Programs) -> Result<()> {
 fn build(package: &str, profile: &str, target: Target, way: &Way) -> Result<PathBuf> {
     let mut cargo = way.build(target);
     cargo.args(["--locked", "--profile", profile, "--package", package]);
+    if profile == PROFILE {
+        // Without the commands that write completions and manual pages.
+        cargo.arg("--no-default-features");
+    }
     command::run(&mut cargo).with_context(|| format!("{package} for {target}"))?;
     Ok(command::target_dir().join(target.triple()).join(profile).join(format!("millrace-{package}")))
 }

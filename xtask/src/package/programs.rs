@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 
 use super::{Arch, Product};
 use crate::{
-    build::Program,
+    build::{self, Program},
     command,
     cross::{self, emulate},
 };
@@ -22,7 +22,10 @@ pub(super) fn find(product: Product, arch: Arch) -> Result<PathBuf> {
     if let Some(folder) = std::env::var_os(BUILT) {
         return built(&command::root().join(folder), product, arch);
     }
-    if Arch::of_this_machine() == Some(arch) { build(product, product.profile()) } else { cross(product, arch) }
+    if product == Product::Collector {
+        build::dashboard()?;
+    }
+    cross::package(product.crate_name(), product.profile(), arch.target())
 }
 
 fn built(folder: &Path, product: Product, arch: Arch) -> Result<PathBuf> {
@@ -31,28 +34,14 @@ fn built(folder: &Path, product: Product, arch: Arch) -> Result<PathBuf> {
     found.cloned().with_context(|| format!("{BUILT} is set, but there is neither {} nor {}", places[0].display(), places[1].display()))
 }
 
-fn build(product: Product, profile: &str) -> Result<PathBuf> {
-    if product == Product::Collector {
-        crate::build::dashboard()?;
-    }
-    command::run(command::cargo().args(["build", "--profile", profile, "--package", product.crate_name()]))?;
-    let folder = if profile == "dev" { "debug" } else { profile };
-    Ok(command::target_dir().join(folder).join(product.name()))
-}
-
-/// A program for another architecture than this machine's.
-fn cross(product: Product, arch: Arch) -> Result<PathBuf> {
-    if product == Product::Collector {
-        crate::build::dashboard()?;
-    }
-    cross::package(product.crate_name(), product.profile(), arch.target())
-}
-
 /// A program that runs here, whatever its profile.
 fn for_this_machine(product: Product) -> Result<PathBuf> {
     match (std::env::var_os(BUILT), Arch::of_this_machine()) {
         (Some(_), Some(here)) => find(product, here),
-        _ => build(product, "dev"),
+        _ => {
+            build::all()?;
+            Ok(command::target_dir().join("debug").join(product.name()))
+        }
     }
 }
 
