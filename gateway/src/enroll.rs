@@ -8,6 +8,8 @@
 
 use std::{
     fs, io,
+    os::unix::{self, fs::MetadataExt as _},
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -134,18 +136,33 @@ pub async fn enroll_by(system: System, config: &Config, token: &str, force: bool
     let answer = ask(&token, csr, &clock).await?;
     check(config, &token, &answer, &key)?;
 
-    let write = |path: &std::path::Path, content: &str| {
+    let write = |path: &Path, content: &str| {
         let failed = |source| EnrollError::Write { path: path.display().to_string(), source };
         if let Some(directory) = path.parent() {
             fs::create_dir_all(directory).map_err(failed)?;
         }
-        pki::write_private(path, content.as_bytes()).map_err(failed)
+        pki::write_private(path, content.as_bytes()).map_err(failed)?;
+        hand_over(path, &config.data_dir).map_err(failed)
     };
     write(&collector.key, &key.serialize_pem())?;
     write(&collector.ca, &answer.ca)?;
     // Last: with it the gateway counts as enrolled.
     write(&collector.certificate, &answer.certificate)?;
     Ok(answer.gateway)
+}
+
+/// Gives `path` and its folder to whom the data folder belongs: the running gateway, a user of its own, could not read what root wrote.
+fn hand_over(path: &Path, data_dir: &Path) -> io::Result<()> {
+    let Ok(owner) = fs::metadata(data_dir) else { return Ok(()) };
+    // A folder elsewhere, as /etc/millrace, is shared with others.
+    let folder = path.parent().filter(|folder| *folder != data_dir && folder.starts_with(data_dir));
+    for path in folder.into_iter().chain([path]) {
+        let is = fs::symlink_metadata(path)?;
+        if (is.uid(), is.gid()) != (owner.uid(), owner.gid()) {
+            unix::fs::lchown(path, Some(owner.uid()), Some(owner.gid()))?;
+        }
+    }
+    Ok(())
 }
 
 async fn ask(token: &Token, csr: String, clock: &Arc<Clock>) -> Result<Answer, EnrollError> {
@@ -217,6 +234,22 @@ mod tests {
         let json = format!(r#"{{"url":"https://127.0.0.1:8443","ca_sha256":"{}","secret":"s"}}"#, "ab".repeat(32));
         let token = Token::parse(&format!(" {}\n", text(&json))).unwrap();
         assert_eq!((token.url.as_str(), token.secret.as_str()), ("https://127.0.0.1:8443", "s"));
+    }
+
+    #[test]
+    fn what_root_writes_belongs_to_the_owner_of_the_data() {
+        let dir = tempfile::tempdir().unwrap();
+        let (folder, file) = (dir.path().join("pki"), dir.path().join("pki/gateway.key"));
+        fs::create_dir(&folder).unwrap();
+        fs::write(&file, "key").unwrap();
+        // Only root can give a folder away; others have nothing to hand over.
+        let is_given = unix::fs::chown(dir.path(), Some(1234), Some(1234)).is_ok();
+        hand_over(&file, dir.path()).unwrap();
+        let owner = fs::metadata(dir.path()).unwrap();
+        for path in [&folder, &file] {
+            let is = fs::metadata(path).unwrap();
+            assert_eq!((is.uid(), is.gid()), (owner.uid(), owner.gid()), "{}, given away: {is_given}", path.display());
+        }
     }
 
     #[test]

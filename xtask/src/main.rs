@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask demo | test | bench | chaos | eval | cross | image`. Stands outside the product: it builds it, runs it, and holds it to account.
+//! The project's own commands: `cargo xtask demo | test | bench | chaos | eval | cross | package | image`. Stands outside the product: it builds it, runs it, and holds it to account.
 
 mod bench;
 mod build;
@@ -9,6 +9,7 @@ mod demo;
 mod eval;
 mod image;
 mod mirror;
+mod package;
 mod setup;
 mod test;
 
@@ -34,6 +35,8 @@ enum Task {
     Bench(bench::Options),
     /// Put faults into the demo's processes by a seeded schedule, or into both cores in simulation, and check that nothing is lost or twice
     Chaos(chaos::Options),
+    /// Make Debian packages of gateway and collector (cargo-deb), and test them with dpkg
+    Package(package::Options),
     /// Train on published data sets, and print how wrong the predictions are, one line a set
     #[command(subcommand)]
     Eval(eval::What),
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         Task::Test(options) => test::run(&options).map(code),
         Task::Bench(options) => bench::run(&options).map(code),
         Task::Chaos(options) => chaos::run(&options),
+        Task::Package(options) => package::run(&options).map(code),
         Task::Eval(what) => eval::run(&what),
         Task::Cross(options) => cross::run(&options).map(code),
         Task::Image(options) => image::run(&options).map(code),

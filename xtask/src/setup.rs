@@ -1,6 +1,10 @@
 //! What the tests and the dashboard's build need from outside: Debian, PyPI and npm packages, installed only where they are missing.
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context, Result, bail};
 
@@ -42,21 +46,48 @@ pub fn debian(what_for: &str, wanted: &[(&str, &str)]) -> Result<()> {
         return Ok(());
     }
     let by_hand = format!("apt-get install -y --no-install-recommends {}", missing.join(" "));
-    let root = command::is_root()?;
-    let apt = |args: &[&str]| {
-        let mut command = if root { Command::new("apt-get") } else { Command::new("sudo") };
-        if !root {
-            command.args(["-n", "apt-get"]);
-        }
-        command.env("DEBIAN_FRONTEND", "noninteractive").args(["-q", "-o", "DPkg::Lock::Timeout=300"]).args(args);
-        command::run(&mut command)
-    };
     if !Path::new("/usr/bin/apt-get").exists() {
         bail!("{what_for}: these Debian packages are missing: {}. This is no Debian system: install their like by hand", missing.join(" "));
     }
-    apt(&["update"])
-        .and_then(|()| apt(&[&["install", "-y", "--no-install-recommends"], &missing[..]].concat()))
+    apt_get(&["update"])
+        .and_then(|()| apt_get(&[&["install", "-y", "--no-install-recommends"], &missing[..]].concat()))
         .with_context(|| format!("{what_for}: packages are missing that could not be installed; as root run: {by_hand}"))
+}
+
+/// A file of a Debian package that is not to be installed, because it would start a service: unpacked into the target folder.
+///
+/// # Errors
+/// There is no such package, or no such file in it.
+pub fn out_of_package(package: &str, file: &str) -> Result<PathBuf> {
+    let folder = command::target_dir().join("unpacked").join(package);
+    let wanted = folder.join(file);
+    if wanted.exists() {
+        return Ok(wanted);
+    }
+    let download = folder.with_extension("download");
+    let _ = fs::remove_dir_all(&download);
+    fs::create_dir_all(&download)?;
+    let fetch =
+        || command::run(Command::new("apt-get").args(["-q", "-o", "APT::Sandbox::User=root", "download", package]).current_dir(&download));
+    // Where the lists of packages were never fetched.
+    fetch().or_else(|_| apt_get(&["update"]).and_then(|()| fetch())).with_context(|| format!("the Debian package {package}"))?;
+    let archive = fs::read_dir(&download)?.next().with_context(|| format!("apt-get download {package} brought nothing"))??.path();
+    command::run(Command::new("dpkg-deb").arg("-x").arg(&archive).arg(&folder))?;
+    fs::remove_dir_all(&download)?;
+    if !wanted.exists() {
+        bail!("the Debian package {package} has no {file}");
+    }
+    Ok(wanted)
+}
+
+/// apt-get, as root or by sudo.
+fn apt_get(args: &[&str]) -> Result<()> {
+    let mut command = if command::is_root()? { Command::new("apt-get") } else { Command::new("sudo") };
+    if !command::is_root()? {
+        command.args(["-n", "apt-get"]);
+    }
+    command.env("DEBIAN_FRONTEND", "noninteractive").args(["-q", "-o", "DPkg::Lock::Timeout=300"]).args(args);
+    command::run(&mut command)
 }
 
 /// Python packages that Debian does not have, with their hashes: into the target folder, where the tests look for them.
@@ -64,19 +95,27 @@ pub fn debian(what_for: &str, wanted: &[(&str, &str)]) -> Result<()> {
 /// # Errors
 /// What pip says.
 pub fn python_packages() -> Result<()> {
-    let wanted = command::root().join("kpi/tests/oracle_requirements.txt");
-    let list = fs::read(&wanted).context("kpi/tests/oracle_requirements.txt")?;
-    let folder = command::target_dir().join("python");
+    python("kpi/tests/oracle_requirements.txt", "python").map(drop)
+}
+
+/// Installs a list of Python packages, with their hashes, into a folder of the target folder, unless that same list is there; returns the folder.
+///
+/// # Errors
+/// What pip says.
+pub fn python(list: &str, folder: &str) -> Result<PathBuf> {
+    let wanted = command::root().join(list);
+    let text = fs::read(&wanted).with_context(|| list.to_owned())?;
+    let folder = command::target_dir().join(folder);
     let stamp = folder.join(".installed-requirements");
-    if fs::read(&stamp).is_ok_and(|installed| installed == list) {
-        return Ok(());
+    if fs::read(&stamp).is_ok_and(|installed| installed == text) {
+        return Ok(folder);
     }
     let mut pip = Command::new("/usr/bin/python3");
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--root-user-action", "ignore"]);
     pip.args(["--no-deps", "--require-hashes", "--upgrade", "--target"]).arg(&folder).arg("-r").arg(&wanted);
-    command::run(&mut pip).context("the tests need Python packages that could not be installed")?;
-    fs::write(stamp, list)?;
-    Ok(())
+    command::run(&mut pip).with_context(|| format!("the Python packages of {list} could not be installed"))?;
+    fs::write(stamp, text)?;
+    Ok(folder)
 }
 
 /// `npm ci` in the dashboard's folder, unless what is there was made from the same lock file.

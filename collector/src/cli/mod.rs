@@ -4,6 +4,7 @@
 
 mod admin;
 mod audit;
+mod generate;
 mod init;
 mod query;
 mod serve;
@@ -15,6 +16,7 @@ use std::{
 };
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use protocol::GatewayId;
 
 use crate::{
@@ -96,6 +98,12 @@ pub enum Command {
     /// Merge small files of the lake. Only while no server runs: a running one does it by itself.
     #[command(after_help = "Example:\n  millrace-collector compact --config collector.toml")]
     Compact,
+    /// Print what a shell needs to complete this program's commands.
+    #[command(after_help = "Example:\n  millrace-collector completions bash > /usr/share/bash-completion/completions/millrace-collector")]
+    Completions { shell: Shell },
+    /// Write the manual pages of this program and its commands into a folder: what packages are made of.
+    #[command(hide = true, after_help = "Example:\n  millrace-collector man-pages man1")]
+    ManPages { folder: PathBuf },
 }
 
 #[derive(Debug, Subcommand)]
@@ -225,6 +233,8 @@ pub async fn execute(cli: Cli) -> Result<(), CommandError> {
         Command::Audit { server, format } => audit::audit(Config::load(path)?, &server, format).await,
         Command::Export(args) => query::export(Config::load(path)?, &args).await,
         Command::Compact => query::compact(&Config::load(path)?).await,
+        Command::Completions { shell } => generate::completions(shell),
+        Command::ManPages { folder } => generate::man_pages(&folder),
     }
 }
 

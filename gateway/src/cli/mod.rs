@@ -1,5 +1,7 @@
 //! The command line: what there is to ask for, and which part of the gateway does it.
 
+#[cfg(feature = "generate")]
+mod generate;
 mod modbus;
 mod spool;
 mod status;
@@ -72,6 +74,14 @@ enum Command {
     /// About the configuration file.
     #[command(subcommand)]
     Config(ConfigCommand),
+    #[cfg(feature = "generate")]
+    /// Print what a shell needs to complete this program's commands.
+    #[command(after_help = "Example:\n  millrace-gateway completions bash > /usr/share/bash-completion/completions/millrace-gateway")]
+    Completions { shell: clap_complete::Shell },
+    #[cfg(feature = "generate")]
+    /// Write the manual pages of this program and its commands into a folder: what packages are made of.
+    #[command(hide = true, after_help = "Example:\n  millrace-gateway man-pages man1")]
+    ManPages { folder: PathBuf },
 }
 
 #[derive(Debug, Subcommand)]
@@ -92,6 +102,10 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             print!("{EXAMPLE}");
             Ok(ExitCode::SUCCESS)
         }
+        #[cfg(feature = "generate")]
+        Command::Completions { shell } => generate::completions(*shell).map(|()| ExitCode::SUCCESS),
+        #[cfg(feature = "generate")]
+        Command::ManPages { folder } => generate::man_pages(folder).map(|()| ExitCode::SUCCESS),
         Command::Modbus(command) => modbus::run(command).await,
         Command::CheckConfig => Ok(match config() {
             Ok(config) => {

@@ -47,6 +47,7 @@ fn every_command_shows_an_example() {
         &["spool", "verify"],
         &["modbus"],
         &["config", "schema"],
+        &["completions"],
     ] {
         let mut args = command.to_vec();
         args.push("--help");
@@ -64,6 +65,30 @@ fn the_printed_schema_is_a_configuration_that_works() {
     let path = dir.path().join("gateway.toml");
     std::fs::write(&path, schema.stdout).unwrap();
     let output = gateway(&["check-config", "--config", path.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+}
+
+#[test]
+fn completions_and_manual_pages_name_every_command() {
+    for shell in ["bash", "zsh", "fish"] {
+        let output = gateway(&["completions", shell]);
+        assert_eq!(output.status.code(), Some(0));
+        let script = text(&output.stdout);
+        assert!(script.contains("check-config"), "{shell}: {script}");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let output = gateway(&["man-pages", dir.path().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    for page in ["millrace-gateway.1", "millrace-gateway-check-config.1", "millrace-gateway-spool-ls.1"] {
+        assert!(std::fs::read_to_string(dir.path().join(page)).unwrap().contains(".SH NAME"), "{page}");
+    }
+    assert!(!dir.path().join("millrace-gateway-man-pages.1").exists());
+}
+
+#[test]
+fn what_the_package_installs_as_configuration_works_unedited() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/debian/gateway/gateway.toml");
+    let output = gateway(&["check-config", "--config", file]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
 }
 

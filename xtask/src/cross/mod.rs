@@ -5,7 +5,7 @@
 
 mod background;
 mod debian_rust;
-mod emulate;
+pub mod emulate;
 pub mod program;
 pub mod target;
 mod way;
@@ -57,7 +57,7 @@ pub fn run(options: &Options) -> Result<bool> {
         let begun = Instant::now();
         let way = way::choose(*target, options.with, options.glibc)?;
         eprintln!("\n=== {target}: {way} ===");
-        let path = build("gateway", *target, &way)?;
+        let path = build("gateway", PROFILE, *target, &way)?;
         let limit = options.glibc.unwrap_or(program::SUPPORTED);
         built.push((*target, program::inspect(&path, limit)?, begun.elapsed()));
     }
@@ -77,8 +77,16 @@ pub fn run(options: &Options) -> Result<bool> {
 /// # Errors
 /// What is missing for it, or that it asks for a newer glibc than is supported.
 pub fn gateway(target: Target) -> Result<PathBuf> {
+    package("gateway", PROFILE, target)
+}
+
+/// The program of a package of the workspace for `target`, built with `profile`; its path.
+///
+/// # Errors
+/// As [`gateway`].
+pub fn package(package: &str, profile: &str, target: Target) -> Result<PathBuf> {
     let way = way::choose(target, way::Choice::Auto, None)?;
-    let path = build("gateway", target, &way)?;
+    let path = build(package, profile, target, &way)?;
     program::inspect(&path, program::SUPPORTED).map(|program| program.path)
 }
 
@@ -105,9 +113,13 @@ pub fn check(programs: Programs) -> Result<()> {
     emulate::demo(gateways, programs, Duration::from_secs(40), Some(Fault::GatewayKill))
 }
 
-fn build(package: &str, target: Target, way: &Way) -> Result<PathBuf> {
+fn build(package: &str, profile: &str, target: Target, way: &Way) -> Result<PathBuf> {
     let mut cargo = way.build(target);
-    cargo.args(["--locked", "--profile", PROFILE, "--package", package]);
+    cargo.args(["--locked", "--profile", profile, "--package", package]);
+    if profile == PROFILE {
+        // Without the commands that write completions and manual pages.
+        cargo.arg("--no-default-features");
+    }
     command::run(&mut cargo).with_context(|| format!("{package} for {target}"))?;
-    Ok(command::target_dir().join(target.triple()).join(PROFILE).join(format!("millrace-{package}")))
+    Ok(command::target_dir().join(target.triple()).join(profile).join(format!("millrace-{package}")))
 }

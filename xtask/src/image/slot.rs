@@ -123,17 +123,17 @@ fn gateway(program: &Path, tree: &Path) -> Result<()> {
 
 /// What this slot is, and what it trusts.
 fn identity(parts: &Parts<'_>, tree: &Path, work: &Work) -> Result<()> {
-    for folder in FOLDERS {
-        fs::create_dir_all(tree.join(folder))?;
+    for name in FOLDERS {
+        folder(&tree.join(name))?;
     }
-    fs::write(tree.join("etc/machine-id"), "")?;
-    fs::write(tree.join("etc/hostname"), "millrace\n")?;
-    fs::write(tree.join("etc/hosts"), "127.0.0.1 localhost\n::1 localhost\n")?;
-    fs::write(tree.join("usr/lib/millrace/release"), format!("VERSION={}\nBOARD={}\n", parts.version, parts.board.name()))?;
-    fs::copy(&parts.key.certificate, tree.join("etc/rauc/keyring.pem"))?;
+    file(&tree.join("etc/machine-id"), "")?;
+    file(&tree.join("etc/hostname"), "millrace\n")?;
+    file(&tree.join("etc/hosts"), "127.0.0.1 localhost\n::1 localhost\n")?;
+    file(&tree.join("usr/lib/millrace/release"), &format!("VERSION={}\nBOARD={}\n", parts.version, parts.board.name()))?;
+    file(&tree.join("etc/rauc/keyring.pem"), &fs::read_to_string(&parts.key.certificate)?)?;
     // No clock is behind the time at which this was made.
     let clock = tree.join("usr/lib/clock-epoch");
-    fs::write(&clock, "")?;
+    file(&clock, "")?;
     work.set_time(&clock)?;
     symlink("/run/systemd/resolve/resolv.conf", tree.join("etc/resolv.conf"))?;
     symlink("/run/millrace/localtime", tree.join("etc/localtime"))?;
@@ -146,7 +146,7 @@ fn identity(parts: &Parts<'_>, tree: &Path, work: &Work) -> Result<()> {
         ("etc/systemd/system", "systemd-pcrphase.service"),
         ("etc/systemd/system", "systemd-hwdb-update.service"),
     ] {
-        fs::create_dir_all(tree.join(folder))?;
+        self::folder(&tree.join(folder))?;
         let link = tree.join(folder).join(unit);
         remove(&link)?;
         symlink("/dev/null", link)?;
@@ -204,7 +204,7 @@ fn copy_device_trees(tree: &Path, to: &Path) -> Result<()> {
 
 /// Copies a folder over the tree, with `words` put in.
 fn overlay(from: &Path, to: &Path, words: &[(&str, &str)]) -> Result<()> {
-    fs::create_dir_all(to)?;
+    folder(to)?;
     for entry in fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
         let entry = entry?;
         let target = to.join(entry.file_name());
@@ -225,6 +225,24 @@ fn overlay_file(from: &Path, to: &Path, words: &[(&str, &str)]) -> Result<()> {
     // Of all that a clone may have set, the execute bit alone counts.
     let mode = if fs::metadata(from)?.permissions().mode() & 0o100 != 0 { 0o755 } else { 0o644 };
     Ok(fs::set_permissions(to, fs::Permissions::from_mode(mode))?)
+}
+
+/// A file that all may read, whatever the umask of who builds is.
+fn file(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(fs::set_permissions(path, fs::Permissions::from_mode(0o644))?)
+}
+
+/// A folder that all may read; one that is there stays as it is.
+fn folder(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(above) = path.parent() {
+        folder(above)?;
+    }
+    fs::create_dir(path).with_context(|| format!("cannot make {}", path.display()))?;
+    Ok(fs::set_permissions(path, fs::Permissions::from_mode(0o755))?)
 }
 
 fn remove(path: &Path) -> Result<()> {

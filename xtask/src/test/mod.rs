@@ -1,8 +1,9 @@
 //! `cargo xtask test`: all that must hold before a change lands, in one command and from a fresh clone.
 //!
-//! Order: what is missing is installed -> page -> formats -> lints and build in one compilation -> tests -> the whole path as real processes ->
-//! the whole path with the gateway for ARM. The whole path mostly waits: what is for ARM is compiled meanwhile, at low priority.
+//! Order: what is missing is installed -> page -> formats -> lints and build in one compilation -> files of deploy/ -> tests -> the whole path as
+//! real processes -> the gateway's package -> the whole path with the gateway for ARM. The whole path mostly waits: what is for ARM is compiled meanwhile, at low priority.
 
+mod deploy;
 mod e2e;
 mod tidy;
 
@@ -15,13 +16,13 @@ use anyhow::{Context, Result};
 
 use crate::{
     build::{self, Programs},
-    command, cross, setup,
+    command, cross, package, setup,
 };
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  cargo xtask test\n  cargo xtask test --only tests      the Rust tests alone")]
 pub struct Options {
-    /// Run these steps only (setup is always run)
+    /// Run these steps only (setup is always run). By default all but `package`
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Step>,
 }
@@ -36,15 +37,20 @@ enum Step {
     Dashboard,
     /// Clippy on all targets, which also builds them
     Lint,
+    /// The files of deploy/: image, compose, dashboards, manifests; the built collector reads their settings
+    Deploy,
     /// Unit, property and integration tests of all crates
     Tests,
     /// The demo as a whole, in order and with faults, the dashboard in a browser, a short run of chaos, and a small fleet
     EndToEnd,
+    /// The gateway's Debian package, installed, upgraded, removed and purged by dpkg in a Debian of its own (only as root, and only when asked for)
+    Package,
     /// The gateway for ARM (aarch64, armv7), and the demo with it under emulation
     Cross,
 }
 
-const STEPS: &[Step] = &[Step::Tidy, Step::Format, Step::Dashboard, Step::Lint, Step::Tests, Step::EndToEnd, Step::Cross];
+const STEPS: &[Step] =
+    &[Step::Tidy, Step::Format, Step::Dashboard, Step::Lint, Step::Deploy, Step::Tests, Step::EndToEnd, Step::Package, Step::Cross];
 
 pub fn run(options: &Options) -> Result<bool> {
     let begun = Instant::now();
@@ -52,7 +58,7 @@ pub fn run(options: &Options) -> Result<bool> {
     setup::python_packages()?;
     setup::npm_packages()?;
     let mut times = vec![("setup".to_owned(), begun.elapsed())];
-    let is_chosen = |step: &Step| options.only.is_empty() || options.only.contains(step);
+    let is_chosen = |step: &Step| if options.only.is_empty() { *step != Step::Package } else { options.only.contains(step) };
     let mut for_arm = None;
     for step in STEPS.iter().filter(|step| is_chosen(step)) {
         let begun = Instant::now();
@@ -85,12 +91,21 @@ fn run_step(step: Step) -> Result<()> {
             npm("test:browser")
         }
         Step::Lint => command::run(linting(&mut command::cargo())?.args(["build", "--workspace", "--all-targets"])),
+        Step::Deploy => {
+            deploy::check()?;
+            deploy::check_settings(&Programs::built())
+        }
         Step::Tests => command::run(linting(&mut command::cargo())?.args(["test", "--workspace", "--no-fail-fast"])),
         Step::EndToEnd => {
             build::dashboard()?;
             command::run(linting(&mut command::cargo())?.args(["build", "--workspace", "--all-targets"]))?;
             e2e::run()
         }
+        Step::Package if !command::is_root()? => {
+            eprintln!("skipped: a package is installed in a root file system of its own, which takes root");
+            Ok(())
+        }
+        Step::Package => package::test::gateway_here(&command::target_dir().join("debug/millrace-gateway")),
         Step::Cross => cross::check(Programs::built()),
     }
 }
