@@ -67,7 +67,9 @@ fn play(context: &mut Context<'_>) -> Result<()> {
         match cut.moment {
             // Follows a cut, since the first one never hits a boot.
             Moment::Booting { per_mille } => {
-                let at = usual.mul_f64(per_mille as f64 / 1000.0);
+                // Of the quickest one until now: a machine that has other work to do makes some of them long.
+                let quickest = log.boots.iter().min().copied().unwrap_or(usual);
+                let at = quickest.mul_f64(per_mille as f64 / 1000.0);
                 stage.pass(at.saturating_sub(stage.guest.uptime()))?;
             }
             Moment::Running { after } => {

@@ -51,7 +51,7 @@ impl Cut {
         let away = if self.collector_away { ", the collector away" } else { "" };
         match self.moment {
             Moment::Booting { per_mille } => {
-                format!("during boot, at {:.1} % of the time that the first one took", per_mille as f64 / 10.0)
+                format!("during boot, at {:.1} % of the time that the quickest one took", per_mille as f64 / 10.0)
             }
             Moment::Running { after } => format!("{:.1} s after the gateway is healthy{away}", after.as_secs_f64()),
         }
