@@ -4,7 +4,10 @@
 # $1 is the new root; BOOT_FOLDER takes the files, BOOT_PACKAGES names them.
 set -eu
 
-rm "$1/usr/local/sbin/depmod" "$1/usr/local/sbin/update-initramfs"
+for program in depmod update-initramfs; do
+    rm "$1/usr/sbin/$program"
+    chroot "$1" dpkg-divert --quiet --local --rename --remove "/usr/sbin/$program"
+done
 for modules in "$1"/usr/lib/modules/*; do
     version=${modules##*/}
     depmod --basedir "$1" "$version"

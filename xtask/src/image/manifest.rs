@@ -23,7 +23,7 @@ pub struct Contents<'a> {
 /// A part can't be read.
 pub fn text(contents: &Contents<'_>) -> Result<String> {
     let Contents { board, version, epoch, base, slot, parts } = contents;
-    let mut text = format!("board {}\nversion {version}\nsource-date-epoch {epoch}\nbase {}\n", board.name(), base.key);
+    let mut text = format!("board {}\nversion {version}\nsource-date-epoch {epoch}\n", board.name());
     for (name, path) in parts {
         text += &format!("sha256 {} {name}\n", digest::file(path)?);
     }

@@ -1,13 +1,18 @@
 //! The power is cut again and again, at seeded moments; then everything is drained in order and the books must balance.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result};
 
 use super::{
+    ENDS_IN_ORDER,
     books::outages,
     console::Marker,
     guest::BOOT_LIMIT,
+    is_asked_to_end,
     schedule::{self, Moment},
     stage::{Context, Setting, Stage},
     transcript::Transcript,
@@ -30,7 +35,15 @@ struct Log {
     stored: u64,
 }
 
+/// Ctrl-C ends the cuts, and the books are balanced; a second one ends all at once.
 pub fn run(context: &mut Context<'_>) -> Result<()> {
+    ENDS_IN_ORDER.store(true, Ordering::SeqCst);
+    let played = play(context);
+    ENDS_IN_ORDER.store(false, Ordering::SeqCst);
+    played
+}
+
+fn play(context: &mut Context<'_>) -> Result<()> {
     let plan = schedule::plan(context.options.seed, context.options.cuts);
     let mut stage = context.stage("cuts", &Setting::default())?;
     let transcript = &mut context.transcript;
@@ -46,6 +59,10 @@ pub fn run(context: &mut Context<'_>) -> Result<()> {
     stage.guest.wait_for("enrolment", ENROL_LIMIT, 0, &|m| matches!(m, Marker::Enrolled { .. }))?;
     stage.delivers(0, DELIVERY_LIMIT)?;
     for (number, cut) in plan.iter().enumerate() {
+        if is_asked_to_end() {
+            transcript.noted("cuts left out", None, &format!("{}: interrupted", plan.len() - number));
+            break;
+        }
         let name = format!("cut {}", number + 1);
         match cut.moment {
             // Follows a cut, since the first one never hits a boot.

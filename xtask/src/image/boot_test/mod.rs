@@ -21,7 +21,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicU32, Ordering},
 };
 
 use anyhow::{Context as _, Result, bail};
@@ -106,14 +106,22 @@ impl Part {
     }
 }
 
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+/// How often Ctrl-C was pressed.
+static INTERRUPTS: AtomicU32 = AtomicU32::new(0);
+/// A part is at work that ends in order at the first one.
+static ENDS_IN_ORDER: AtomicBool = AtomicBool::new(false);
 
-/// An error once Ctrl-C was pressed: everything that was started is then ended on the way up.
+/// An error once Ctrl-C was pressed (a second time, where the first one is for an end in order): all that was started is then ended on the way up.
 fn interrupted() -> Result<()> {
-    if INTERRUPTED.load(Ordering::SeqCst) {
+    if INTERRUPTS.load(Ordering::SeqCst) > u32::from(ENDS_IN_ORDER.load(Ordering::SeqCst)) {
         bail!("interrupted");
     }
     Ok(())
+}
+
+/// Ctrl-C was pressed: no more is to be begun.
+fn is_asked_to_end() -> bool {
+    INTERRUPTS.load(Ordering::SeqCst) > 0
 }
 
 /// Runs the boot test; true if all of it passed.
@@ -127,7 +135,9 @@ pub fn run(options: &Options) -> Result<bool> {
         None => build::all()?,
     };
     // A second handler in one process is refused, and the first one does.
-    let _ = ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::SeqCst));
+    let _ = ctrlc::set_handler(|| {
+        INTERRUPTS.fetch_add(1, Ordering::SeqCst);
+    });
     let folder = command::target_dir().join("image/boot-test");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let transcript = Transcript::begin(&folder.join("transcript.txt"))?;
@@ -140,7 +150,9 @@ pub fn run(options: &Options) -> Result<bool> {
         if let Err(error) = part.play(&mut context) {
             context.transcript.failed("ended early", &format!("{error:#}"));
         }
-        interrupted()?;
+        if is_asked_to_end() {
+            break;
+        }
     }
     context.transcript.end();
     eprintln!("transcript: {}", context.transcript.file.display());
