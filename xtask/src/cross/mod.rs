@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 pub use self::background::Background;
 use self::{target::Target, way::Way};
@@ -31,6 +31,9 @@ pub const PROFILE: &str = "edge";
 
 /// What most people have, and [`check`] builds and runs.
 const CHECKED: [Target; 2] = [Target::Aarch64, Target::Armv7];
+
+/// What the gateway may have on a device, in bytes.
+const LARGEST: u64 = 8_000_000;
 
 #[derive(clap::Args)]
 #[command(
@@ -107,7 +110,14 @@ pub fn check(programs: Programs) -> Result<()> {
     let mut gateways = Vec::new();
     for target in CHECKED {
         let path = gateway(target)?;
-        eprintln!("{target:<32} {}", program::inspect(&path, program::SUPPORTED)?);
+        let built = program::inspect(&path, program::SUPPORTED)?;
+        eprintln!("{target:<32} {built}");
+        if built.bytes > LARGEST {
+            bail!(
+                "the gateway for {target} has {} bytes, more than the {LARGEST} that it may have: see what came in with `cargo bloat`",
+                built.bytes
+            );
+        }
         gateways.push(emulate::program(target, &path)?);
     }
     emulate::demo(gateways, programs, Duration::from_secs(40), Some(Fault::GatewayKill))

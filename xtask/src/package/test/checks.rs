@@ -94,7 +94,7 @@ pub(super) const MADE_BY_USE: &[Check] = &[(
        echo secret-of-the-test > "/var/lib/$NAME/pki/test.key"; chown "$NAME:" "/var/lib/$NAME/pki/test.key"; chmod 600 "/var/lib/$NAME/pki/test.key"
        install -g "$NAME" -m 640 /dev/null "/etc/millrace/$PART-passwords"; echo secret-of-the-test > "/etc/millrace/$PART-passwords"
        install -d "/etc/systemd/system/$NAME.service.d"; printf '[Service]\nEnvironment=SECRET=secret-of-the-test\n' > "/etc/systemd/system/$NAME.service.d/test.conf"
-       ! [ -d /run/systemd/system ] || systemctl show -P MainPID "$NAME" > /root/pid-before"#,
+       ! [ -d /run/systemd/system ] || systemctl show -P MainPID "$NAME" > /tmp/pid-before"#,
 )];
 
 pub(super) const UPGRADED: &[Check] = &[
@@ -102,7 +102,7 @@ pub(super) const UPGRADED: &[Check] = &[
     ("an untouched configuration is the new package's", r#"tail -n 1 "/etc/millrace/$PART.toml" | grep -q '^# of the second package$'"#),
     (
         "the service was restarted",
-        r#"! [ -d /run/systemd/system ] || [ "$(systemctl show -P MainPID "$NAME")" != "$(cat /root/pid-before)" ]"#,
+        r#"! [ -d /run/systemd/system ] || [ "$(systemctl show -P MainPID "$NAME")" != "$(cat /tmp/pid-before)" ]"#,
     ),
     ("the state is where it was", KEPT),
 ];
