@@ -73,7 +73,7 @@ pub fn inspect(path: &Path, limit: Glibc) -> Result<Built> {
 }
 
 /// The newest of the versions `GLIBC_2.x` in what `readelf --version-info` printed.
-fn newest(readelf: &str) -> Option<Glibc> {
+pub fn newest(readelf: &str) -> Option<Glibc> {
     let names =
         readelf.split("GLIBC_").skip(1).map(|rest| rest.split(|c: char| c != '.' && !c.is_ascii_digit()).next().unwrap_or_default());
     names.filter_map(|name| Glibc::parse(name).ok()).max()

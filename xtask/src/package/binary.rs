@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use super::Arch;
 use crate::{
     command,
-    cross::program::{Glibc, SUPPORTED},
+    cross::program::{Glibc, SUPPORTED, newest},
 };
 
 /// What a program is linked to.
@@ -38,9 +38,7 @@ impl Needs {
     fn read(headers: &str) -> Self {
         let libraries = headers.lines().filter(|line| line.contains("(NEEDED)"));
         let libraries = libraries.filter_map(|line| line.split_once('[')?.1.split_once(']')).map(|(name, _)| name.to_owned()).collect();
-        let names = headers.split("Name: GLIBC_").skip(1);
-        let glibc = names.filter_map(|rest| Glibc::parse(rest.split_whitespace().next()?).ok()).max();
-        Self { libraries, glibc }
+        Self { libraries, glibc: newest(headers) }
     }
 
     fn check(&self, program: &str) -> Result<()> {
