@@ -41,6 +41,19 @@ pub fn outside(program: impl AsRef<std::ffi::OsStr>) -> Command {
     command
 }
 
+/// `cargo xtask` once more, as a program of its own. Cargo replaces the file that this one was started from whenever it builds the workspace
+/// with other features, so the path would name a file that is gone, or a newer one.
+pub fn this_program() -> Command {
+    let mut command = Command::new(program_of(std::process::id()));
+    command.current_dir(root());
+    command
+}
+
+/// The program that process `pid` runs, which can be started as long as the process lives, even when its file was removed.
+pub fn program_of(pid: u32) -> PathBuf {
+    PathBuf::from(format!("/proc/{pid}/exe"))
+}
+
 /// Runs `command` to its end with its output shown (on stderr, since stdout belongs to the task's own result).
 pub fn run(command: &mut Command) -> Result<()> {
     let shown = shown(command);
@@ -68,6 +81,27 @@ pub fn is_root() -> Result<bool> {
 }
 
 fn shown(command: &Command) -> String {
-    let words: Vec<_> = std::iter::once(command.get_program()).chain(command.get_args()).map(|w| w.to_string_lossy()).collect();
+    let program =
+        if Path::new(command.get_program()) == program_of(std::process::id()) { "cargo xtask".as_ref() } else { command.get_program() };
+    let words: Vec<_> = std::iter::once(program).chain(command.get_args()).map(|w| w.to_string_lossy()).collect();
     words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The build for ARM in the background was started by the path of a program that cargo had replaced in the meantime.
+    #[test]
+    fn a_program_whose_file_is_gone_can_be_started_once_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let shell = dir.path().join("shell");
+        std::fs::copy("/bin/sh", &shell).unwrap();
+        let mut first = Command::new(&shell).args(["-c", "read line"]).stdin(Stdio::piped()).spawn().unwrap();
+        std::fs::remove_file(&shell).unwrap();
+        let said = output(Command::new(program_of(first.id())).args(["-c", "echo here"]));
+        first.kill().unwrap();
+        first.wait().unwrap();
+        assert_eq!(said.unwrap().trim(), "here");
+    }
 }

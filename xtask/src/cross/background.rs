@@ -28,7 +28,11 @@ impl Background {
         let (out, err) = (fs::File::create(&log)?, fs::OpenOptions::new().append(true).open(&log)?);
         let targets = CHECKED.map(super::Target::triple).join(",");
         let mut build = Command::new("nice");
-        build.args(["-n", "19"]).arg(std::env::current_exe()?).args(["cross", "--target", &targets]).current_dir(command::root());
+        build
+            .args(["-n", "19"])
+            .arg(command::program_of(std::process::id()))
+            .args(["cross", "--target", &targets])
+            .current_dir(command::root());
         let child = build.stdin(Stdio::null()).stdout(out).stderr(err).spawn().context("nice")?;
         eprintln!("  meanwhile {targets} are built; log: {}", log.display());
         Ok(Self { child, log })

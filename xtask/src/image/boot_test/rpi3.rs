@@ -13,7 +13,7 @@ use anyhow::Result;
 use super::{
     card::{CARD_BYTES, Card},
     interrupted,
-    stage::{Context, this_program},
+    stage::Context,
 };
 use crate::{command, demo::fleet::Process};
 
@@ -43,7 +43,7 @@ pub fn run(context: &mut Context<'_>) -> Result<()> {
     let card = match &context.options.rpi3_image {
         Some(image) => Card::copy_of(image, &file, CARD_BYTES)?,
         None => {
-            let mut image = this_program()?;
+            let mut image = command::this_program();
             image.args(["image", "--board", "rpi3", "--gateway", "boot-test-rpi3", "--out"]).arg(&file);
             command::run(&mut image)?;
             Card::grown(&file, CARD_BYTES)?

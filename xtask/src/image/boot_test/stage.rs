@@ -3,7 +3,6 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
     time::{Duration, Instant},
 };
 
@@ -99,7 +98,7 @@ impl<'a> Context<'a> {
         let key = self.key.with_extension("pub");
         let url = format!("https://{THIS_HOST}:{}", site.uplink.port());
         let Some(image) = &self.options.image else {
-            let mut image = this_program()?;
+            let mut image = command::this_program();
             image.args(["image", "--board", "generic-arm64", "--collector", &url, "--token", token, "--gateway", id]);
             image.arg("--ssh-key").arg(&key).arg("--out").arg(&file);
             command::run(&mut image)?;
@@ -111,13 +110,6 @@ impl<'a> Context<'a> {
         card.write(PROVISION, &provisioned(&card.read(PROVISION)?.unwrap_or_default(), &changes))?;
         Ok(card)
     }
-}
-
-/// `cargo xtask` once more, as a program of its own.
-pub fn this_program() -> Result<Command> {
-    let mut command = Command::new(std::env::current_exe().context("the path of this program")?);
-    command.current_dir(command::root());
-    Ok(command)
 }
 
 impl Stage<'_> {

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, bail};
 use super::{
     console::Marker,
     guest::{BOOT_LIMIT, Guest},
-    stage::{Context, PROVISION, Setting, this_program},
+    stage::{Context, PROVISION, Setting},
 };
 use crate::command;
 
@@ -139,7 +139,7 @@ fn broken_gateway(folder: &Path) -> Result<PathBuf> {
 /// Makes an update bundle, with another gateway in it if one is named.
 fn bundle(context: &Context<'_>, folder: &Path, name: &str, gateway: Option<&Path>) -> Result<PathBuf> {
     let file = folder.join(format!("{name}.raucb"));
-    let mut image = this_program()?;
+    let mut image = command::this_program();
     image.args(["image", "--board", "generic-arm64", "--slot-version", name, "--bundle"]).arg(&file);
     if let Some(keys) = &context.options.update_key {
         image.arg("--update-key").arg(keys);
