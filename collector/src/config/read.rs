@@ -222,9 +222,13 @@ impl<'g, 't> Section<'g, 't> {
         .unwrap_or(default)
     }
 
-    /// A list of texts.
+    /// A list of texts; from the environment, with commas between them.
     pub(super) fn texts(&self, key: &'static str, advice: &str) -> Vec<String> {
-        let Some(value) = self.find(key) else { return Vec::new() };
+        let found = self.find(key);
+        if let Some(text) = self.gather.env.get(&(self.path.clone(), key.to_owned())) {
+            return text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect();
+        }
+        let Some(value) = found else { return Vec::new() };
         let DeValue::Array(items) = value.get_ref() else {
             self.report(key, "is not a list", advice);
             return Vec::new();

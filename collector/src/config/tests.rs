@@ -176,9 +176,12 @@ fn the_environment_overrides_the_file_and_its_typos_are_problems() {
             ("MILLRACE_LAKE__COMMIT_ROWS", "5000"),
             ("MILLRACE_KEY", "mk_1"),
             ("MILLRACE_COLLECTOR__URL", "x"),
+            // Was ignored without a word.
+            ("MILLRACE_UPLINK__NAMES", "collector.plant.example, 10.0.0.5"),
         ],
     )
     .expect("overrides are valid");
+    assert_eq!(config.uplink.names, ["collector.plant.example", "10.0.0.5"]);
     assert_eq!(config.data_dir, Path::new("/tmp/y"));
     assert_eq!(config.lake.commit_rows, 5_000);
     let problems =

@@ -1,7 +1,8 @@
 //! `cargo xtask test`: all that must hold before a change lands, in one command and from a fresh clone.
 //!
 //! Order: what is missing is installed -> page -> formats -> lints and build in one compilation -> files of deploy/ -> tests -> the whole path as
-//! real processes -> the gateway's package -> the whole path with the gateway for ARM. The whole path mostly waits: what is for ARM is compiled meanwhile, at low priority.
+//! real processes -> the gateway's package -> the whole path with the gateway for ARM. Tests and the whole path mostly wait: what is for ARM is compiled
+//! meanwhile, at low priority.
 
 mod deploy;
 mod e2e;
@@ -64,7 +65,9 @@ pub fn run(options: &Options) -> Result<bool> {
         let begun = Instant::now();
         eprintln!("\n=== {step:?} ===");
         match step {
-            Step::EndToEnd if is_chosen(&Step::Cross) => for_arm = Some(cross::Background::begin()?),
+            Step::Deploy | Step::Tests | Step::EndToEnd if is_chosen(&Step::Cross) && for_arm.is_none() => {
+                for_arm = Some(cross::Background::begin()?);
+            }
             Step::Cross => for_arm.take().map_or(Ok(()), cross::Background::wait)?,
             _ => {}
         }
