@@ -92,47 +92,21 @@ impl Site {
     /// Makes the folder, chooses ports, writes all configurations, and initialises the collector. `uplinks` are the ports by which the gateways
     /// reach the collector, in their order; those that are not named reach it directly.
     pub fn prepare(options: &Options, uplinks: &[u16], programs: &Programs) -> Result<Self> {
-        let folder = options.data_dir.clone().unwrap_or_else(|| command::target_dir().join("demo"));
-        empty(&folder)?;
-        let logs = folder.join("logs");
-        fs::create_dir_all(&logs)?;
         let machines = usize::from(options.machines);
         let gateways = usize::from(options.gateways);
         if machines < gateways {
             bail!("{machines} machines can't feed {gateways} gateways: give at least one machine to each");
         }
-        let api = free_port(options.port)?;
-        let uplink = free_port(0)?;
         let mqtt = free_range(gateways + machines)?;
         let modbus = mqtt + gateways as u16;
-
-        let plant_file = folder.join("plant.toml");
         let mut generate = programs.command("sim");
         generate.args(["plant", "--machines", &machines.to_string(), "--gateways", &gateways.to_string()]);
         generate.args(["--mqtt-base-port", &mqtt.to_string(), "--modbus-base-port", &modbus.to_string()]);
         generate.args(["--seed", &options.seed.to_string()]);
-        fs::write(&plant_file, command::output(&mut generate)?)?;
-        let plant: PlantFile = toml::from_str(&fs::read_to_string(&plant_file)?).context("the generated plant.toml")?;
-
-        let collector_file = folder.join("collector.toml");
-        fs::write(&collector_file, collector_toml(&folder, api, uplink, "localhost", &plant))?;
-
-        let mut site = Self {
-            logs,
-            admin_key: init_collector(&collector_file, programs)?,
-            collector_file,
-            plant_file,
-            truth_file: folder.join("truth.jsonl"),
-            collector_data: folder.join("collector"),
-            gateways: Vec::new(),
-            seed: options.seed,
-            durability_interval_s: 5.0,
-            uplink,
-            gateway_of: BTreeMap::new(),
-            api,
-            modbus: plant.machine.iter().filter_map(|m| m.listen).collect(),
-            folder,
-        };
+        let folder = options.data_dir.clone().unwrap_or_else(|| command::target_dir().join("demo"));
+        let (mut site, plant) =
+            Self::begin(folder, &command::output(&mut generate)?, options.seed, free_port(options.port)?, "localhost", programs)?;
+        site.modbus = plant.machine.iter().filter_map(|m| m.listen).collect();
         for (number, id) in plant.gateways().into_iter().enumerate() {
             let mqtt = SocketAddr::from(([127, 0, 0, 1], mqtt + number as u16));
             let status = free_port(0)?;
@@ -141,7 +115,7 @@ impl Site {
             let gateway = Gateway { file, id, status, data_dir, env: Vec::new(), mqtt, token_file };
             let own = || plant.machine.iter().filter(|m| m.gateway == gateway.id);
             site.gateway_of.extend(own().map(|m| (m.asset.clone(), number)));
-            let via = uplinks.get(number).copied().unwrap_or(uplink.port());
+            let via = uplinks.get(number).copied().unwrap_or(site.uplink.port());
             fs::write(&gateway.file, gateway_toml(&gateway, via, own().filter(|m| m.link == "modbus"), site.durability_interval_s))?;
             site.gateways.push(gateway);
         }
@@ -150,22 +124,30 @@ impl Site {
 
     /// The same for one gateway that is elsewhere: no gateway's configuration is written, and every machine publishes to `broker`.
     pub fn prepare_for(elsewhere: &Elsewhere<'_>, programs: &Programs) -> Result<Self> {
-        let folder = elsewhere.folder.to_path_buf();
-        empty(&folder)?;
-        let logs = folder.join("logs");
-        fs::create_dir_all(&logs)?;
-        let (api, uplink) = (free_port(0)?, free_port(0)?);
-        let plant_file = folder.join("plant.toml");
         // Of three machines that are made one speaks Modbus, and is left out.
         let made = elsewhere.machines + elsewhere.machines.saturating_sub(1) / 2;
         let mut generate = programs.command("sim");
         generate.args(["plant", "--gateways", "1", "--machines", &made.to_string(), "--seed", &elsewhere.seed.to_string()]);
         generate.args(["--mqtt", &elsewhere.broker.to_string()]);
-        fs::write(&plant_file, only_mqtt(&command::output(&mut generate)?)?)?;
-        let plant: PlantFile = toml::from_str(&fs::read_to_string(&plant_file)?).context("the generated plant.toml")?;
+        let plant = only_mqtt(&command::output(&mut generate)?)?;
+        let (mut site, plant) =
+            Self::begin(elsewhere.folder.to_path_buf(), &plant, elsewhere.seed, free_port(0)?, elsewhere.this_host, programs)?;
+        site.gateway_of = plant.machine.iter().map(|m| (m.asset.clone(), 0)).collect();
+        Ok(site)
+    }
+
+    /// What every site begins with: an empty folder with the plant in it, and a collector that is initialised. `host` is how gateways call it.
+    fn begin(folder: PathBuf, plant_toml: &str, seed: u64, api: SocketAddr, host: &str, programs: &Programs) -> Result<(Self, PlantFile)> {
+        empty(&folder)?;
+        let logs = folder.join("logs");
+        fs::create_dir_all(&logs)?;
+        let uplink = free_port(0)?;
+        let plant_file = folder.join("plant.toml");
+        fs::write(&plant_file, plant_toml)?;
+        let plant: PlantFile = toml::from_str(plant_toml).context("the generated plant.toml")?;
         let collector_file = folder.join("collector.toml");
-        fs::write(&collector_file, collector_toml(&folder, api, uplink, elsewhere.this_host, &plant))?;
-        Ok(Self {
+        fs::write(&collector_file, collector_toml(&folder, api, uplink, host, &plant))?;
+        let site = Self {
             logs,
             admin_key: init_collector(&collector_file, programs)?,
             collector_file,
@@ -173,14 +155,15 @@ impl Site {
             truth_file: folder.join("truth.jsonl"),
             collector_data: folder.join("collector"),
             gateways: Vec::new(),
-            seed: elsewhere.seed,
+            seed,
             durability_interval_s: 5.0,
             uplink,
-            gateway_of: plant.machine.iter().map(|m| (m.asset.clone(), 0)).collect(),
+            gateway_of: BTreeMap::new(),
             api,
             modbus: Vec::new(),
             folder,
-        })
+        };
+        Ok((site, plant))
     }
 
     pub fn dashboard_url(&self) -> String {
