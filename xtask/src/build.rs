@@ -2,8 +2,10 @@
 
 use std::{
     ffi::OsString,
+    fs,
     path::{Path, PathBuf},
     process::Command,
+    time::SystemTime,
 };
 
 use anyhow::Result;
@@ -70,10 +72,31 @@ impl Programs {
     }
 }
 
-/// The dashboard's page, which the collector embeds when it is compiled.
+/// The dashboard's page, which the collector embeds when it is compiled. One that is newer than all it is made of is left alone: the collector
+/// would be compiled anew for it.
 pub fn dashboard() -> Result<()> {
     setup::npm_packages()?;
-    command::run(Command::new("npm").args(["run", "--silent", "build"]).current_dir(command::root().join("collector/dashboard")))
+    let folder = command::root().join("collector/dashboard");
+    let page = folder.join("dist/index.html");
+    if page.exists() && fs::metadata(&page)?.modified()? > newest(&folder)? {
+        return Ok(());
+    }
+    command::run(Command::new("npm").args(["run", "--silent", "build"]).current_dir(folder))
+}
+
+/// When the last of the files below `folder` was written that a page is made of.
+fn newest(folder: &Path) -> Result<SystemTime> {
+    let mut newest = SystemTime::UNIX_EPOCH;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let time = match entry.file_name().to_str() {
+            Some("dist" | "node_modules" | "test" | "mock") => continue,
+            _ if entry.file_type()?.is_dir() => self::newest(&entry.path())?,
+            _ => entry.metadata()?.modified()?,
+        };
+        newest = newest.max(time);
+    }
+    Ok(newest)
 }
 
 /// Dashboard and programs.
@@ -81,4 +104,24 @@ pub fn all() -> Result<Programs> {
     dashboard()?;
     command::run(command::cargo().args(["build", "--workspace", "--bins"]))?;
     Ok(Programs::built())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// The whole path compiled the collector once more each time, for a page that was the same.
+    #[test]
+    fn a_page_is_as_old_as_the_newest_file_that_it_is_made_of() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        for (name, seconds) in [("index.html", 10), ("src/pages/fleet.tsx", 30), ("dist/index.html", 50), ("node_modules/vite/a.js", 60)] {
+            let file = dir.path().join(name);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::File::create(file).unwrap().set_modified(at(seconds)).unwrap();
+        }
+        assert_eq!(newest(dir.path()).unwrap(), at(30));
+    }
 }

@@ -27,6 +27,13 @@ pub fn cargo() -> Command {
     outside(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
+/// The same at low priority, where something else runs beside it that has time limits.
+pub fn patient_cargo() -> Command {
+    let mut nice = outside("nice");
+    nice.args(["-n", "10"]).arg(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    nice
+}
+
 /// A program like cargo, from outside of this one, in the workspace's root and with none of our variables.
 pub fn outside(program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new(program);
@@ -73,6 +80,17 @@ pub fn output(command: &mut Command) -> Result<String> {
         bail!("`{shown}` failed ({}):\n{}", output.status, String::from_utf8_lossy(&output.stderr).trim());
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Runs `command` to its end without showing what it writes; if it fails, all of that is part of the error.
+pub fn quietly(command: &mut Command) -> Result<()> {
+    let shown = shown(command);
+    let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot start `{shown}`"))?;
+    if !output.status.success() {
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        bail!("`{shown}` failed ({}):\n{}\n{}", output.status, out.trim(), err.trim());
+    }
+    Ok(())
 }
 
 /// Whether this process may do what only root may.

@@ -114,7 +114,8 @@ fn generate(product: Product, arch: Arch, program: &Path, folder: &Path) -> Resu
     let ask = programs::generator(product, arch, program)?;
     let man = folder.join("man");
     fs::create_dir_all(folder.join("completions"))?;
-    ask(&[OsStr::new("man-pages"), man.as_os_str()])?;
+    ask(&[OsStr::new("man-pages"), man.as_os_str()])
+        .context("manual pages and completions come from a program of this machine that was built with them (feature `generate`)")?;
     // cargo-deb compresses manual pages, but not those in the target folder. `-n`: without the time, which would make each package different.
     let pages: Vec<PathBuf> = fs::read_dir(&man)?.map(|page| page.map(|p| p.path())).collect::<Result<_, _>>()?;
     command::output(Command::new("gzip").args(["-9", "-n"]).args(pages))?;

@@ -1,6 +1,6 @@
 //! `cargo xtask test`: all that must hold before a change lands, in one command and from a fresh clone.
 //!
-//! Order: what is missing is installed -> page -> formats -> lints and build in one compilation -> files of deploy/ -> tests -> the whole path as
+//! Order: what is missing is installed -> formats -> page -> lints and build in one compilation, beside the page's tests -> files of deploy/ -> tests -> the whole path as
 //! real processes -> the gateway's package -> the whole path with the gateway for ARM. Tests and the whole path mostly wait: what is for ARM is compiled
 //! meanwhile, at low priority.
 
@@ -10,10 +10,11 @@ mod tidy;
 
 use std::{
     process::Command,
+    thread::JoinHandle,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 
 use crate::{
     build::{self, Programs},
@@ -61,6 +62,7 @@ pub fn run(options: &Options) -> Result<bool> {
     let mut times = vec![("setup".to_owned(), begun.elapsed())];
     let is_chosen = |step: &Step| if options.only.is_empty() { *step != Step::Package } else { options.only.contains(step) };
     let mut for_arm = None;
+    let mut page: Option<JoinHandle<Result<()>>> = None;
     for step in STEPS.iter().filter(|step| is_chosen(step)) {
         let begun = Instant::now();
         eprintln!("\n=== {step:?} ===");
@@ -72,8 +74,13 @@ pub fn run(options: &Options) -> Result<bool> {
             _ => {}
         }
         run_step(*step).with_context(|| format!("step {step:?}"))?;
+        match step {
+            Step::Dashboard => page = Some(std::thread::spawn(check_page)),
+            _ => page.take().map_or(Ok(()), joined)?,
+        }
         times.push((format!("{step:?}"), begun.elapsed()));
     }
+    page.take().map_or(Ok(()), joined)?;
     eprintln!("\nall passed in {}", minutes(begun.elapsed()));
     for (step, time) in times {
         eprintln!("  {step:<10} {}", minutes(time));
@@ -81,19 +88,27 @@ pub fn run(options: &Options) -> Result<bool> {
     Ok(true)
 }
 
-fn run_step(step: Step) -> Result<()> {
+/// The dashboard's types, unit tests and browser test, beside a compilation.
+fn check_page() -> Result<()> {
     let dashboard = command::root().join("collector/dashboard");
-    let npm = |script: &str| command::run(Command::new("npm").args(["run", "--silent", script]).current_dir(&dashboard));
+    for script in ["check", "test", "test:browser"] {
+        let begun = Instant::now();
+        command::quietly(Command::new("npm").args(["run", "--silent", script]).current_dir(&dashboard))?;
+        eprintln!("  dashboard: {script} passed in {}", minutes(begun.elapsed()));
+    }
+    Ok(())
+}
+
+fn joined(thread: JoinHandle<Result<()>>) -> Result<()> {
+    thread.join().map_err(|_| anyhow!("the dashboard's tests broke off"))?.context("step Dashboard")
+}
+
+fn run_step(step: Step) -> Result<()> {
     match step {
         Step::Tidy => tidy::check(),
         Step::Format => command::run(command::cargo().args(["fmt", "--all", "--check"])),
-        Step::Dashboard => {
-            npm("check")?;
-            npm("test")?;
-            npm("build")?;
-            npm("test:browser")
-        }
-        Step::Lint => command::run(linting(&mut command::cargo())?.args(["build", "--workspace", "--all-targets"])),
+        Step::Dashboard => build::dashboard(),
+        Step::Lint => command::run(linting(&mut command::patient_cargo())?.args(["build", "--workspace", "--all-targets"])),
         Step::Deploy => {
             deploy::check()?;
             deploy::check_settings(&Programs::built())
