@@ -5,9 +5,10 @@
 //! Memory and CPU are the kernel's account of the process; an emulated one holds the emulator and its translations, too.
 
 use std::{
+    fmt::Write as _,
     fs,
     io::Write as _,
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     path::Path,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -70,17 +71,25 @@ pub fn run() -> Result<Vec<Figures>> {
         let program = cross::runnable(target)?;
         for signals in SIGNALS {
             eprintln!("  {name}, {signals} signals ...");
-            all.push(one(name, &program, signals).with_context(|| format!("{name}, {signals} signals"))?);
+            let figures = one(name, &program, signals).with_context(|| format!("{name}, {signals} signals"))?;
+            eprintln!("{}", table(std::slice::from_ref(&figures)));
+            all.push(figures);
         }
     }
-    println!(
+    println!("{}", table(&all));
+    Ok(all)
+}
+
+fn table(all: &[Figures]) -> String {
+    let mut table = format!(
         "{:<18} {:>7} {:>9} {:>12} {:>13} {:>9} {:>8} {:>11}",
         "program", "signals", "start ms", "resident MB", "anonymous MB", "peak MB", "CPU %", "readings/s"
     );
     let mb = |kib: u64| kib as f64 * 1024.0 / 1e6;
-    for f in &all {
-        println!(
-            "{:<18} {:>7} {:>9.0} {:>12.1} {:>13.1} {:>9.1} {:>8.1} {:>11.0}",
+    for f in all {
+        let _ = write!(
+            table,
+            "\n{:<18} {:>7} {:>9.0} {:>12.1} {:>13.1} {:>9.1} {:>8.1} {:>11.0}",
             f.program,
             f.signals,
             f.start.as_secs_f64() * 1e3,
@@ -91,7 +100,7 @@ pub fn run() -> Result<Vec<Figures>> {
             f.readings_per_s
         );
     }
-    Ok(all)
+    table
 }
 
 fn one(name: &str, program: &Program, signals: usize) -> Result<Figures> {
@@ -117,6 +126,8 @@ fn one(name: &str, program: &Program, signals: usize) -> Result<Figures> {
         std::thread::sleep(Duration::from_millis(2));
     }
     let start = begun.elapsed();
+    // The broker has a thread of its own, and may open its port later.
+    wait_for("the broker's port", Duration::from_secs(60), || Ok(TcpStream::connect(("127.0.0.1", mqtt)).is_ok()))?;
     let readings = || page.get("/status").map(|status| status["readings_total"].as_u64().unwrap_or_default());
 
     let mut machines = (0..signals.div_ceil(FIELDS)).map(|number| Machine::start(number, mqtt)).collect::<Result<Vec<_>>>()?;
