@@ -7,15 +7,14 @@
 use std::{
     fmt::Write as _,
     fs,
-    io::Write as _,
     net::{TcpListener, TcpStream},
     path::Path,
-    process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
 
+use super::machines::Machines;
 use crate::{
     build::Program,
     command,
@@ -27,11 +26,10 @@ use crate::{
     setup,
 };
 
-const SIGNALS: [usize; 3] = [0, 100, 10_000];
-const FIELDS: usize = 100;
+pub const SIGNALS: [usize; 3] = [0, 100, 10_000];
 /// Until the process has all the state that so many signals need, and how long it is watched then.
-const WARM_UP: Duration = Duration::from_secs(15);
-const WATCHED: Duration = Duration::from_secs(45);
+pub const WARM_UP: Duration = Duration::from_secs(15);
+pub const WATCHED: Duration = Duration::from_secs(45);
 
 /// What was read of one run.
 pub struct Figures {
@@ -130,21 +128,10 @@ fn one(name: &str, program: &Program, signals: usize) -> Result<Figures> {
     wait_for("the broker's port", Duration::from_secs(60), || Ok(TcpStream::connect(("127.0.0.1", mqtt)).is_ok()))?;
     let readings = || page.get("/status").map(|status| status["readings_total"].as_u64().unwrap_or_default());
 
-    let mut machines = (0..signals.div_ceil(FIELDS)).map(|number| Machine::start(number, mqtt)).collect::<Result<Vec<_>>>()?;
-    let mut tick = 0;
-    let mut play = |time: Duration| -> Result<()> {
-        let begun = Instant::now();
-        while begun.elapsed() < time {
-            let next = Instant::now() + Duration::from_secs(1);
-            tick += 1;
-            machines.iter_mut().try_for_each(|machine| machine.say(tick))?;
-            std::thread::sleep(next.saturating_duration_since(Instant::now()));
-        }
-        Ok(())
-    };
-    play(WARM_UP)?;
+    let mut machines = Machines::start(signals, mqtt)?;
+    machines.talk(WARM_UP)?;
     let (cpu_before, at, read_before) = (cpu_seconds(process.id())?, Instant::now(), readings()?);
-    play(WATCHED)?;
+    machines.talk(WATCHED)?;
     let watched = at.elapsed().as_secs_f64();
     let (cpu_after, read_after) = (cpu_seconds(process.id())?, readings()?);
     let memory = |what: &str| kib(process.id(), what);
@@ -158,9 +145,8 @@ fn one(name: &str, program: &Program, signals: usize) -> Result<Figures> {
         cpu: (cpu_after - cpu_before) / watched,
         readings_per_s: (read_after - read_before) as f64 / watched,
     };
-    machines.into_iter().try_for_each(Machine::end)?;
     // What is in flight is taken before the books are looked at.
-    let made = (tick * signals) as u64;
+    let made = machines.end()?;
     wait_for(&format!("{made} readings"), Duration::from_secs(60), || Ok(readings()? >= made))?;
     process.end(Duration::from_secs(60))?;
     Ok(figures)
@@ -190,64 +176,32 @@ signal = "*"
     )
 }
 
-/// A machine that publishes a line as it is written.
-struct Machine {
-    publisher: Child,
-    number: usize,
-}
-
-impl Machine {
-    fn start(number: usize, port: u16) -> Result<Self> {
-        let mut publish = Command::new("mosquitto_pub");
-        publish.args([
-            "-h",
-            "127.0.0.1",
-            "-p",
-            &port.to_string(),
-            "-q",
-            "1",
-            "-l",
-            "-t",
-            &format!("site/area/line/machine-{number}/telemetry"),
-        ]);
-        let publisher = publish.stdin(Stdio::piped()).spawn().context("mosquitto_pub")?;
-        Ok(Self { publisher, number })
-    }
-
-    /// A message of [`FIELDS`] numbers that change as those of a machine do.
-    fn say(&mut self, tick: usize) -> Result<()> {
-        let value = |field: usize| 50.0 + 10.0 * ((tick + 7 * field + 13 * self.number) as f64 / 30.0).sin();
-        let fields: Vec<_> = (0..FIELDS).map(|field| format!("\"signal_{field}\":{:.2}", value(field))).collect();
-        let line = format!("{{{}}}\n", fields.join(","));
-        self.publisher.stdin.as_mut().context("its input is closed")?.write_all(line.as_bytes()).context("mosquitto_pub ended")
-    }
-
-    fn end(mut self) -> Result<()> {
-        drop(self.publisher.stdin.take());
-        if !self.publisher.wait()?.success() {
-            bail!("mosquitto_pub failed");
-        }
-        Ok(())
-    }
-}
-
 fn free_port() -> Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 
 /// User and system time of a process, all of its threads (proc(5): `stat`, fields 14 and 15, in hundredths of a second).
 fn cpu_seconds(process: u32) -> Result<f64> {
-    let text = fs::read_to_string(format!("/proc/{process}/stat"))?;
-    let fields = text.rsplit(')').next().unwrap_or_default().split_whitespace();
+    Ok(seconds_of(&fs::read_to_string(format!("/proc/{process}/stat"))?))
+}
+
+/// The same of the text of `stat`.
+pub fn seconds_of(stat: &str) -> f64 {
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
     let times: Vec<f64> = fields.skip(11).take(2).filter_map(|field| field.parse().ok()).collect();
-    Ok(times.iter().sum::<f64>() / 100.0)
+    times.iter().sum::<f64>() / 100.0
 }
 
 /// A line of proc(5)'s `status`.
 fn kib(process: u32, what: &str) -> Result<u64> {
     let text = fs::read_to_string(format!("/proc/{process}/status"))?;
-    let line = text.lines().find_map(|line| line.strip_prefix(what)?.strip_prefix(':'));
-    line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).with_context(|| format!("no {what} of process {process}"))
+    kib_of(&text, what).with_context(|| format!("no {what} of process {process}"))
+}
+
+/// The same of the text of `status`.
+pub fn kib_of(status: &str, what: &str) -> Option<u64> {
+    let rest = status.lines().find_map(|line| line.strip_prefix(what)?.strip_prefix(':'))?;
+    rest.split_whitespace().next()?.parse().ok()
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: the criterion benchmarks, each beside something to compare with; and what the gateway takes of a device.
 
-mod footprint;
+pub mod footprint;
+pub mod machines;
 
 use std::{collections::BTreeMap, fs, path::Path};
 

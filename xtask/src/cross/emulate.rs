@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use anyhow::{Context, Result, bail};
 
-use super::target::Target;
+use super::{armel, target::Target};
 use crate::{
     build::{Program, Programs},
     command,
@@ -24,11 +24,12 @@ pub fn program(target: Target, path: &Path) -> Result<Program> {
     let emulator = format!("/usr/bin/qemu-{architecture}-static");
     setup::debian("emulation", &[(emulator.as_str(), "qemu-user-static")])?;
     let libraries = match target {
-        Target::Aarch64 => "/usr/aarch64-linux-gnu",
-        Target::Armv7 | Target::Armv6 => "/usr/arm-linux-gnueabihf",
-        Target::X86_64 => "/",
+        Target::Aarch64 => "/usr/aarch64-linux-gnu".into(),
+        Target::Armv7 => "/usr/arm-linux-gnueabihf".into(),
+        Target::Armv6 => armel::root()?,
+        Target::X86_64 => "/".into(),
     };
-    let mut words = vec![emulator, "-L".to_owned(), libraries.to_owned()];
+    let mut words = vec![emulator, "-L".to_owned(), libraries.display().to_string()];
     if let Some(processor) = processor {
         words.extend(["-cpu".to_owned(), processor.to_owned()]);
     }

@@ -3,6 +3,7 @@
 //! Order: target -> way (a container, Debian's cross compilers with rustup's or Debian's Rust, or Zig's libc) -> build -> what came out is
 //! looked at (size, the newest glibc it asks for) -> on request, the whole path with it under emulation.
 
+mod armel;
 mod background;
 mod debian_rust;
 pub mod emulate;

@@ -24,24 +24,36 @@ pub enum Choice {
 
 /// A way that is prepared.
 pub enum Way {
-    /// `cross` and a container engine.
-    Cross,
+    /// `cross` and the container engine that answers.
+    Cross { engine: &'static str },
     /// This machine's own compiler.
     Native,
     /// Debian's cross compiler; `rustc` is another compiler than rustup's.
     Gnu { prefix: &'static str, rustc: Option<PathBuf> },
     /// cargo-zigbuild, and the libc to link with.
-    Zig { folder: PathBuf, glibc: Glibc },
+    Zig { folder: PathBuf, glibc: Glibc, std: Std },
+}
+
+/// Where Rust's standard library for a target comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Std {
+    /// `rustup target add`.
+    Rustup,
+    /// Compiled with the program, from its source (`rustup component add rust-src`).
+    Source,
 }
 
 impl fmt::Display for Way {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Cross => write!(f, "cross, in a container"),
+            Self::Cross { engine } => write!(f, "cross, in a container of {engine}"),
             Self::Native => write!(f, "this machine's compiler"),
             Self::Gnu { prefix, rustc: None } => write!(f, "{prefix}-gcc and rustup's standard library"),
             Self::Gnu { prefix, rustc: Some(_) } => write!(f, "{prefix}-gcc and Debian's Rust"),
-            Self::Zig { glibc, .. } => write!(f, "Zig's compiler and glibc {glibc}"),
+            Self::Zig { glibc, std: Std::Rustup, .. } => write!(f, "Zig's compiler and glibc {glibc}"),
+            Self::Zig { glibc, std: Std::Source, .. } => {
+                write!(f, "Zig's compiler, glibc {glibc}, and Rust's standard library from its source")
+            }
         }
     }
 }
@@ -53,29 +65,33 @@ impl fmt::Display for Way {
 pub fn choose(target: Target, choice: Choice, glibc: Option<Glibc>) -> Result<Way> {
     match choice {
         Choice::Auto if glibc.is_some() => with_zig(target, glibc),
-        Choice::Auto if has_cross() => Ok(Way::Cross),
+        Choice::Auto if cross().is_some() => with_cross(),
         Choice::Auto if target.is_native() => Ok(Way::Native),
         Choice::Auto if target.gnu().is_none() => with_zig(target, glibc),
         Choice::Auto => with_rustup(target).or_else(|error| {
             eprintln!("rustup has no standard library for {target} here ({error:#}): Debian's Rust is taken");
             with_debian_rust(target)
         }),
-        Choice::Cross if !has_cross() => {
-            bail!(
-                "`cross` or a container engine is not here: `cargo install cross --locked`, and Docker or Podman must run. Or leave --with away"
-            )
-        }
-        Choice::Cross => Ok(Way::Cross),
+        Choice::Cross => with_cross(),
         Choice::Rustup => with_rustup(target),
         Choice::DebianRust => with_debian_rust(target),
         Choice::Zig => with_zig(target, glibc),
     }
 }
 
-/// Whether `cross` is installed and an engine answers.
-fn has_cross() -> bool {
+/// The engine that `cross` can use, if both are here. A client without a service (Docker's, mostly) is none, though `cross` would take it.
+fn cross() -> Option<&'static str> {
     let answers = |program: &str, args: &[&str]| command::output(Command::new(program).args(args)).is_ok();
-    answers("cross", &["--version"]) && (answers("docker", &["info"]) || answers("podman", &["info"]))
+    ["docker", "podman"].into_iter().find(|engine| answers(engine, &["info"])).filter(|_| answers("cross", &["--version"]))
+}
+
+fn with_cross() -> Result<Way> {
+    let Some(engine) = cross() else {
+        bail!(
+            "`cross` or a container engine is not here: `cargo install cross --locked`, and Docker or Podman must run. Or leave --with away"
+        );
+    };
+    Ok(Way::Cross { engine })
 }
 
 fn gcc(target: Target) -> Result<&'static str> {
@@ -110,17 +126,20 @@ fn with_rustup(target: Target) -> Result<Way> {
 
 /// Rust's standard library for the target, by rustup, unless it is here.
 fn add_std(target: Target) -> Result<()> {
+    rustup_adds("target", target.triple()).with_context(|| format!("Rust's standard library for {target}"))
+}
+
+/// Has rustup add a target or a component to the project's toolchain, unless it is here.
+fn rustup_adds(kind: &str, name: &str) -> Result<()> {
     let rustup = |args: &[&str]| {
         let mut rustup = Command::new("timeout");
-        rustup.args(["120", "rustup", "target"]).args(args).current_dir(command::root());
+        rustup.args(["120", "rustup", kind]).args(args).current_dir(command::root());
         rustup
     };
-    let has_it =
-        || command::output(&mut rustup(&["list", "--installed"])).is_ok_and(|list| list.lines().any(|line| line == target.triple()));
-    if has_it() {
+    if command::output(&mut rustup(&["list", "--installed"])).is_ok_and(|list| list.lines().any(|line| line == name)) {
         return Ok(());
     }
-    command::run(&mut rustup(&["add", target.triple()])).with_context(|| format!("Rust's standard library for {target}"))
+    command::run(&mut rustup(&["add", name]))
 }
 
 fn with_debian_rust(target: Target) -> Result<Way> {
@@ -129,8 +148,15 @@ fn with_debian_rust(target: Target) -> Result<Way> {
 }
 
 fn with_zig(target: Target, glibc: Option<Glibc>) -> Result<Way> {
-    add_std(target)?;
-    Ok(Way::Zig { folder: zig::installed()?, glibc: glibc.unwrap_or(zig::OLDEST) })
+    let std = match add_std(target) {
+        Ok(()) => Std::Rustup,
+        Err(error) => {
+            eprintln!("rustup has no standard library for {target} here ({error:#}): it is compiled from its source");
+            rustup_adds("component", "rust-src").context("the source of Rust's standard library")?;
+            Std::Source
+        }
+    };
+    Ok(Way::Zig { folder: zig::installed()?, glibc: glibc.unwrap_or(zig::OLDEST), std })
 }
 
 impl Way {
@@ -139,9 +165,9 @@ impl Way {
         let mut cargo = command::cargo();
         match self {
             Self::Native => {}
-            Self::Cross => {
+            Self::Cross { engine } => {
                 cargo = command::outside("cross");
-                cargo.env("CROSS_CONFIG", "cross.toml");
+                cargo.env("CROSS_CONFIG", "cross.toml").env("CROSS_CONTAINER_ENGINE", engine);
             }
             Self::Gnu { prefix, rustc } => {
                 let name = target.triple().replace('-', "_");
@@ -151,9 +177,13 @@ impl Way {
                     cargo.env("RUSTC", rustc);
                 }
             }
-            Self::Zig { folder, glibc } => {
+            Self::Zig { folder, glibc, std } => {
                 cargo = zig::cargo(folder);
                 cargo.args(["zigbuild", "--target"]).arg(format!("{target}.{glibc}"));
+                if *std == Std::Source {
+                    // Cargo calls that unstable, and a stable toolchain takes it only so.
+                    cargo.arg("-Zbuild-std=std").env("RUSTC_BOOTSTRAP", "1");
+                }
                 return cargo;
             }
         }

@@ -18,6 +18,7 @@ use super::{
     qmp::Qmp,
 };
 use crate::{
+    bench::footprint,
     command,
     demo::{
         fleet::{Process, wait_for},
@@ -34,12 +35,16 @@ const FIRMWARE: &str = "/usr/share/AAVMF/AAVMF_CODE.fd";
 const FIRMWARE_VARIABLES: &str = "/usr/share/AAVMF/AAVMF_VARS.fd";
 /// What the guest calls this machine.
 pub const THIS_HOST: &str = "10.0.2.2";
+/// The address that qemu's DHCP gives to the guest.
+pub const BY_DHCP: &str = "10.0.2.15";
 
 /// The machine, on or off.
 pub struct Guest {
     pub card: Card,
     /// Its MQTT broker, as seen from here.
     pub mqtt: SocketAddr,
+    /// What it calls itself on its network; its ports are reached there.
+    pub address: &'static str,
     ssh: SocketAddr,
     key: PathBuf,
     folder: PathBuf,
@@ -84,6 +89,7 @@ impl Guest {
         Ok(Self {
             card,
             mqtt: ports.mqtt,
+            address: BY_DHCP,
             ssh: ports.ssh,
             key: key.to_path_buf(),
             folder: folder.to_path_buf(),
@@ -120,7 +126,7 @@ impl Guest {
 
     fn qemu(&self, disk: &Path, control: &Path, console: &Path) -> Command {
         let pflash = |file: &Path, rest: &str| format!("if=pflash,format=raw,file={}{rest}", file.display());
-        let forward = |here: SocketAddr, there: u16| format!("hostfwd=tcp:{here}-:{there}");
+        let forward = |here: SocketAddr, there: u16| format!("hostfwd=tcp:{here}-{}:{there}", self.address);
         let mut qemu = Command::new("qemu-system-aarch64");
         qemu.args(["-nodefaults", "-display", "none", "-S", "-name", "millrace-boot-test"]);
         qemu.args(["-M", "virt", "-cpu", "cortex-a72", "-smp", "2", "-m", "1024", "-accel", "tcg,thread=multi"]);
@@ -230,6 +236,12 @@ impl Guest {
         command::output(self.ssh_command().arg(script))
     }
 
+    /// Of its gateway, as the guest's own kernel counts it: the emulator is not in it.
+    pub fn usage(&self) -> Result<Usage> {
+        let text = self.ssh("cd /proc/$(systemctl show --property MainPID --value millrace-gateway) && cat stat status")?;
+        Usage::of(&text).with_context(|| format!("the guest's account of its gateway: {text:?}"))
+    }
+
     /// Puts a file of this machine to `to` in the guest.
     pub fn put(&self, from: &Path, to: &str) -> Result<()> {
         let file = std::fs::File::open(from).with_context(|| format!("{}", from.display()))?;
@@ -256,5 +268,39 @@ impl Drop for Guest {
     fn drop(&mut self) {
         self.on = None;
         let _ = std::fs::remove_dir_all(&self.sockets);
+    }
+}
+
+/// What a process takes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Usage {
+    /// Bytes of memory, of them those that are not a file's, and the most there were.
+    pub resident: u64,
+    pub anonymous: u64,
+    pub peak: u64,
+    /// Seconds of one core since its start.
+    pub cpu: f64,
+}
+
+impl Usage {
+    /// Of its `stat` and `status` in /proc, one after the other.
+    fn of(text: &str) -> Option<Self> {
+        let (stat, status) = text.split_once('\n')?;
+        let bytes = |what| footprint::kib_of(status, what).map(|kib| kib * 1024);
+        Some(Self { resident: bytes("VmRSS")?, anonymous: bytes("RssAnon")?, peak: bytes("VmHWM")?, cpu: footprint::seconds_of(stat) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Usage;
+
+    #[test]
+    fn memory_and_cpu_are_read_off_the_kernels_words() {
+        let stat = "7 (a name) S 1 7 7 0 -1 4194560 1 0 1 0 250 50 0 0 20 0 4 0 100 1 1\n";
+        let status = "Name:\tmillrace-gatewa\nVmHWM:\t   11000 kB\nVmRSS:\t   10240 kB\nRssAnon:\t    2048 kB\n";
+        let usage = Usage { resident: 10_485_760, anonymous: 2_097_152, peak: 11_264_000, cpu: 3.0 };
+        assert_eq!(Usage::of(&format!("{stat}{status}")), Some(usage));
+        assert_eq!(Usage::of(&format!("{stat}Name:\tkthreadd\n")), None, "a thread of the kernel has no memory");
     }
 }

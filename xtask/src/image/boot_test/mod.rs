@@ -8,7 +8,9 @@ mod boot;
 mod card;
 mod console;
 mod cuts;
+mod footprint;
 mod guest;
+mod network;
 mod provision;
 mod qmp;
 mod rpi3;
@@ -80,6 +82,10 @@ pub enum Part {
     Update,
     /// A refused token, and no network at the first start
     Provision,
+    /// What the gateway takes with no, 100 and 10,000 signals, by the guest's own account
+    Footprint,
+    /// The systems of rpi4 and rpi5: a fixed address, then Wi-Fi with a password (by simulated radios)
+    Network,
     /// The rpi3 image on qemu's raspi3b, as far as it goes
     Rpi3,
 }
@@ -91,6 +97,8 @@ impl Part {
             Self::Cuts => "cuts",
             Self::Update => "update",
             Self::Provision => "provision",
+            Self::Footprint => "footprint",
+            Self::Network => "network",
             Self::Rpi3 => "rpi3",
         }
     }
@@ -101,6 +109,8 @@ impl Part {
             Self::Cuts => cuts::run(context),
             Self::Update => update::run(context),
             Self::Provision => provision::run(context),
+            Self::Footprint => footprint::run(context),
+            Self::Network => network::run(context),
             Self::Rpi3 => rpi3::run(context),
         }
     }
@@ -168,6 +178,12 @@ fn given(folder: &Path) -> Result<Programs> {
         }
     }
     Ok(Programs::within(folder))
+}
+
+/// For people, with one digit behind the point.
+#[expect(clippy::cast_precision_loss, reason = "for people")]
+fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
 }
 
 /// A key of this test alone, made once.

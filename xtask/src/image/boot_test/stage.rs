@@ -9,6 +9,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use super::{
+    super::Board,
     Options,
     books::{self, Account, Outage},
     card::{CARD_BYTES, Card, provisioned},
@@ -54,11 +55,14 @@ pub struct Setting {
     /// Of its token (`1s`, `1h`).
     pub token_lasts: &'static str,
     pub card_bytes: u64,
+    pub board: Board,
+    /// More options of the image (`--static-ip`, an address).
+    pub more: &'static [&'static str],
 }
 
 impl Default for Setting {
     fn default() -> Self {
-        Self { token_lasts: "1h", card_bytes: CARD_BYTES }
+        Self { token_lasts: "1h", card_bytes: CARD_BYTES, board: Board::GenericArm64, more: &[] }
     }
 }
 
@@ -86,30 +90,43 @@ impl<'a> Context<'a> {
         plant.start_collector(&site, self.programs)?;
         let token = site.token(&id, setting.token_lasts, self.programs)?;
         let begun = Instant::now();
-        let card = self.card(&site, &id, &token, &folder, setting.card_bytes)?;
-        let how = if self.options.image.is_some() { "copied and provisioned" } else { "built with the token" };
+        let given = self.options.image.as_ref().filter(|_| setting.board == Board::GenericArm64);
+        let owner = Owner { id: &id, collector: format!("https://{THIS_HOST}:{}", site.uplink.port()), token: &token };
+        let file = folder.join("card.img");
+        let card = match given {
+            Some(image) => self.copied(image, &owner, &file, setting)?,
+            None => self.built(&owner, &file, setting)?,
+        };
+        let how = if given.is_some() { "copied and provisioned" } else { "built with the token" };
         self.transcript.passed(&format!("card {how}"), begun.elapsed(), &format!("{} MiB", setting.card_bytes >> 20));
         let guest = Guest::new(card, &ports, &self.key, &folder)?;
         Ok(Stage { site, plant, guest, id, folder, programs: self.programs, machines_began: Instant::now() })
     }
 
-    fn card(&self, site: &Site, id: &str, token: &str, folder: &Path, bytes: u64) -> Result<Card> {
-        let file = folder.join("card.img");
-        let key = self.key.with_extension("pub");
-        let url = format!("https://{THIS_HOST}:{}", site.uplink.port());
-        let Some(image) = &self.options.image else {
-            let mut image = command::this_program();
-            image.args(["image", "--board", "generic-arm64", "--collector", &url, "--token", token, "--gateway", id]);
-            image.arg("--ssh-key").arg(&key).arg("--out").arg(&file);
-            command::run(&mut image)?;
-            return Card::grown(&file, bytes);
-        };
-        let card = Card::copy_of(image, &file, bytes)?;
-        let key = fs::read_to_string(key)?;
-        let changes = [("GATEWAY_ID", id), ("COLLECTOR_URL", &*url), ("TOKEN", token), ("SSH_KEY", key.trim())];
+    fn built(&self, owner: &Owner<'_>, file: &Path, setting: &Setting) -> Result<Card> {
+        let mut image = command::this_program();
+        image.args(["image", "--board", setting.board.name(), "--gateway", owner.id]);
+        image.args(["--collector", &owner.collector, "--token", owner.token]).args(setting.more);
+        image.arg("--ssh-key").arg(self.key.with_extension("pub")).arg("--out").arg(file);
+        command::run(&mut image)?;
+        Card::grown(file, setting.card_bytes)
+    }
+
+    fn copied(&self, image: &Path, owner: &Owner<'_>, file: &Path, setting: &Setting) -> Result<Card> {
+        let card = Card::copy_of(image, file, setting.card_bytes)?;
+        let key = fs::read_to_string(self.key.with_extension("pub"))?;
+        let changes = [("GATEWAY_ID", owner.id), ("COLLECTOR_URL", &*owner.collector), ("TOKEN", owner.token), ("SSH_KEY", key.trim())];
         card.write(PROVISION, &provisioned(&card.read(PROVISION)?.unwrap_or_default(), &changes))?;
         Ok(card)
     }
+}
+
+/// Whose card it is, and where that gateway enrols.
+struct Owner<'a> {
+    id: &'a str,
+    /// As a guest reaches it.
+    collector: String,
+    token: &'a str,
 }
 
 impl Stage<'_> {

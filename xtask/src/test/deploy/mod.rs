@@ -26,7 +26,9 @@ pub fn check() -> Result<()> {
     let tools = Tools::install()?;
     let image = container::Image::read()?;
     let mut faults = image.faults()?;
-    tools.hadolint(&folder("container/Dockerfile"))?;
+    for file in ["container/Dockerfile", "container/cross.Dockerfile"] {
+        tools.hadolint(&folder(file))?;
+    }
     Tools::shellcheck(&folder("container/prometheus/key.sh"))?;
     faults.extend(container::compose(&tools)?);
     faults.extend(dashboards::faults(&tools)?);
