@@ -81,17 +81,17 @@ pub fn run(options: &Options) -> Result<bool> {
 /// # Errors
 /// What is missing for it, or that it asks for a newer glibc than is supported.
 pub fn gateway(target: Target) -> Result<PathBuf> {
-    package("gateway", PROFILE, target)
+    package("gateway", PROFILE, target, program::SUPPORTED)
 }
 
-/// The program of a package of the workspace for `target`, built with `profile`; its path.
+/// The program of a package of the workspace for `target`, built with `profile`, which may ask for `glibc` at most; its path.
 ///
 /// # Errors
 /// As [`gateway`].
-pub fn package(package: &str, profile: &str, target: Target) -> Result<PathBuf> {
+pub fn package(package: &str, profile: &str, target: Target, glibc: program::Glibc) -> Result<PathBuf> {
     let way = way::choose(target, way::Choice::Auto, None)?;
     let path = build(package, profile, target, &way)?;
-    program::inspect(&path, program::SUPPORTED).map(|program| program.path)
+    program::inspect(&path, glibc).map(|program| program.path)
 }
 
 /// The gateway for `target` as a program that runs here.
@@ -132,5 +132,5 @@ fn build(package: &str, profile: &str, target: Target, way: &Way) -> Result<Path
         cargo.arg("--no-default-features");
     }
     command::run(&mut cargo).with_context(|| format!("{package} for {target}"))?;
-    Ok(command::target_dir().join(target.triple()).join(profile).join(format!("millrace-{package}")))
+    Ok(way.target_dir().join(target.triple()).join(profile).join(format!("millrace-{package}")))
 }

@@ -160,6 +160,15 @@ fn with_zig(target: Target, glibc: Option<Glibc>) -> Result<Way> {
 }
 
 impl Way {
+    /// Where cargo puts what it builds in this way. Zig's is a folder of its own: with another linker, and another standard library, cargo would
+    /// compile everything anew whenever two ways take turns.
+    pub fn target_dir(&self) -> PathBuf {
+        match self {
+            Self::Zig { .. } => command::target_dir().join("zig"),
+            Self::Cross { .. } | Self::Native | Self::Gnu { .. } => command::target_dir(),
+        }
+    }
+
     /// A command that builds for `target` in this way; what is built, and how, follows as arguments of `cargo build`.
     pub fn build(&self, target: Target) -> Command {
         let mut cargo = command::cargo();
@@ -179,7 +188,7 @@ impl Way {
             }
             Self::Zig { folder, glibc, std } => {
                 cargo = zig::cargo(folder);
-                cargo.args(["zigbuild", "--target"]).arg(format!("{target}.{glibc}"));
+                cargo.args(["zigbuild", "--target"]).arg(format!("{target}.{glibc}")).arg("--target-dir").arg(self.target_dir());
                 if *std == Std::Source {
                     // Cargo calls that unstable, and a stable toolchain takes it only so.
                     cargo.arg("-Zbuild-std=std").env("RUSTC_BOOTSTRAP", "1");

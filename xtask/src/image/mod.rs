@@ -115,20 +115,30 @@ pub fn run(options: &Options) -> Result<bool> {
     tools::ready(options.bundle.is_some())?;
     let work = Work::open()?;
     space(options, &outs, &work)?;
-    let mirror = mirror::of_this_machine(options.mirror.as_deref())?;
-    let key = keys::open(options.update_key.as_deref(), &work)?;
-    let gateway = gateway()?;
-
-    let base = base::make(board, &mirror, &work, options.refresh)?;
-    let version = version(options)?;
-    let slot = slot::make(&slot::Parts { board, base: &base, gateway: &gateway, key: &key, version: &version }, &work)?;
-    let parts = Parts { board, base, slot, data: disk::data(&work)?, version };
-    images(&cards, &outs, &parts, &work)?;
-    if let Some(out) = &options.bundle {
-        bundle::make(board, &parts.version, &parts.slot, &key, &work, out)?;
-    }
+    let result = build(options, board, &cards, &outs, &work);
+    result.map_err(|error| {
+        let here = work.kept("");
+        let folders: Vec<&Path> = [here.as_path()].into_iter().chain(outs.iter().chain(&options.bundle).map(PathBuf::as_path)).collect();
+        work::explained(error, &folders)
+    })?;
     eprintln!("done in {} s", started.elapsed().as_secs());
     Ok(true)
+}
+
+fn build(options: &Options, board: Board, cards: &[Provision], outs: &[PathBuf], work: &Work) -> Result<()> {
+    let mirror = mirror::of_this_machine(options.mirror.as_deref())?;
+    let key = keys::open(options.update_key.as_deref(), work)?;
+    let gateway = gateway()?;
+
+    let base = base::make(board, &mirror, work, options.refresh)?;
+    let version = version(options)?;
+    let slot = slot::make(&slot::Parts { board, base: &base, gateway: &gateway, key: &key, version: &version }, work)?;
+    let parts = Parts { board, base, slot, data: disk::data(work)?, version };
+    images(cards, outs, &parts, work)?;
+    match &options.bundle {
+        Some(out) => bundle::make(board, &parts.version, &parts.slot, &key, work, out),
+        None => Ok(()),
+    }
 }
 
 /// One for each image; one of the command line's options without a CSV file.

@@ -107,15 +107,7 @@ fn epoch() -> Result<u64> {
 /// # Errors
 /// Says how much is there, and what is needed for what.
 pub fn needs_space(folder: &Path, bytes: u64, what_for: &str) -> Result<()> {
-    let mut at = folder;
-    while !at.exists() {
-        at = at.parent().unwrap_or_else(|| Path::new("."));
-        if at.as_os_str().is_empty() {
-            at = Path::new(".");
-        }
-    }
-    let text = command::output(Command::new("df").args(["--output=avail", "-B1"]).arg(at))?;
-    let available: u64 = text.lines().last().and_then(|line| line.trim().parse().ok()).context("df says nothing of free space")?;
+    let (at, available) = free_space(folder)?;
     if available < bytes {
         bail!(
             "{what_for} needs {} MiB on the volume of {}, and {} MiB are free; make room, or choose another folder",
@@ -125,4 +117,49 @@ pub fn needs_space(folder: &Path, bytes: u64, what_for: &str) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// An error of a step, with the reason if the volume of one of `folders` is full now: not every program says that well.
+pub fn explained(error: anyhow::Error, folders: &[&Path]) -> anyhow::Error {
+    let full = folders.iter().filter_map(|folder| free_space(folder).ok()).find(|(_, available)| *available < FULL);
+    match full {
+        Some((at, available)) => error.context(format!(
+            "the volume of {} is full ({} KiB are free): make room there, and run this again, which clears away what is left of this run",
+            at.display(),
+            available >> 10
+        )),
+        None => error,
+    }
+}
+
+/// With less bytes than this left a volume counts as full.
+const FULL: u64 = 4 << 20;
+
+/// Free bytes on the volume of `folder`, or of the nearest one above it that exists; and which one that is.
+fn free_space(folder: &Path) -> Result<(&Path, u64)> {
+    let mut at = folder;
+    while !at.exists() {
+        at = at.parent().unwrap_or_else(|| Path::new("."));
+        if at.as_os_str().is_empty() {
+            at = Path::new(".");
+        }
+    }
+    let text = command::output(Command::new("df").args(["--output=avail", "-B1"]).arg(at))?;
+    let available = text.lines().last().and_then(|line| line.trim().parse().ok()).context("df says nothing of free space")?;
+    Ok((at, available))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_volume_is_told_as_the_reason_and_one_with_room_is_not() {
+        let here = tempfile::tempdir().unwrap();
+        let free = explained(anyhow::anyhow!("tar failed"), &[here.path()]);
+        assert_eq!(format!("{free:#}"), "tar failed");
+        // A file system that never has room.
+        let full = format!("{:#}", explained(anyhow::anyhow!("tar failed"), &[here.path(), Path::new("/proc")]));
+        assert!(full.starts_with("the volume of /proc is full (0 KiB") && full.ends_with("tar failed"), "{full}");
+    }
 }

@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use super::Arch;
 use crate::{
     command,
-    cross::program::{Glibc, SUPPORTED, newest},
+    cross::program::{Glibc, newest},
 };
 
 /// What a program is linked to.
@@ -18,11 +18,11 @@ pub(super) struct Needs {
     glibc: Option<Glibc>,
 }
 
-/// Reads `program`.
+/// Reads `program`; `oldest` is the C library of the oldest system that its package is for.
 ///
 /// # Errors
-/// It is for another architecture, or needs what the oldest system that packages are for does not have.
-pub(super) fn needs(program: &Path, arch: Arch) -> Result<Needs> {
+/// It is for another architecture, or needs what that system does not have.
+pub(super) fn needs(program: &Path, arch: Arch, oldest: Glibc) -> Result<Needs> {
     let mut readelf = Command::new("readelf");
     readelf.env("LC_ALL", "C").args(["--wide", "--file-header", "--dynamic", "--version-info"]).arg(program);
     let headers = command::output(&mut readelf)?;
@@ -30,7 +30,7 @@ pub(super) fn needs(program: &Path, arch: Arch) -> Result<Needs> {
         bail!("{} is no program for {arch}", program.display());
     }
     let needs = Needs::read(&headers);
-    needs.check(&program.display().to_string())?;
+    needs.check(&program.display().to_string(), oldest)?;
     Ok(needs)
 }
 
@@ -41,10 +41,10 @@ impl Needs {
         Self { libraries, glibc: newest(headers) }
     }
 
-    fn check(&self, program: &str) -> Result<()> {
-        if let Some(glibc) = self.glibc.filter(|glibc| *glibc > SUPPORTED) {
+    fn check(&self, program: &str, oldest: Glibc) -> Result<()> {
+        if let Some(glibc) = self.glibc.filter(|glibc| *glibc > oldest) {
             bail!(
-                "{program} needs glibc {glibc}, and packages are for systems with {SUPPORTED} (Raspberry Pi OS bookworm and newer): \
+                "{program} needs glibc {glibc}, and its package is for systems with {oldest} and newer: \
                  build it on Debian bookworm, or by `cargo xtask cross`"
             );
         }
@@ -89,6 +89,7 @@ fn is_for(headers: &str, arch: Arch) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cross::program::SUPPORTED;
 
     const HEADERS: &str = "  Class:                             ELF32
   Machine:                           ARM
@@ -111,20 +112,21 @@ Version needs section '.gnu.version_r' contains 3 entries:
         let needs = Needs::read(HEADERS);
         assert_eq!(needs.glibc, Some(SUPPORTED));
         assert_eq!(needs.depends(), ["libc6 (>= 2.34)", "libgcc-s1"]);
-        assert!(needs.check("x").is_ok());
+        assert!(needs.check("x", SUPPORTED).is_ok());
     }
 
     #[test]
     fn a_program_for_a_newer_system_is_refused_with_what_to_do() {
-        let newer = HEADERS.replace("GLIBC_2.34", "GLIBC_2.38");
-        let error = Needs::read(&newer).check("millrace-gateway").unwrap_err().to_string();
-        assert!(error.contains("2.38") && error.contains("cargo xtask cross"), "{error}");
+        let newer = Needs::read(&HEADERS.replace("GLIBC_2.34", "GLIBC_2.35"));
+        let error = newer.check("millrace-gateway", SUPPORTED).unwrap_err().to_string();
+        assert!(error.contains("2.35") && error.contains("2.34") && error.contains("cargo xtask cross"), "{error}");
+        assert!(newer.check("millrace-collector", Glibc { major: 2, minor: 35 }).is_ok(), "what is refused depends on the program");
     }
 
     #[test]
     fn a_library_that_nobody_knows_is_refused() {
         let other = HEADERS.replace("libm.so.6", "libssl.so.3");
-        let error = Needs::read(&other).check("millrace-gateway").unwrap_err().to_string();
+        let error = Needs::read(&other).check("millrace-gateway", SUPPORTED).unwrap_err().to_string();
         assert!(error.contains("libssl.so.3"), "{error}");
     }
 

@@ -21,7 +21,11 @@ use clap::ValueEnum as _;
 
 use crate::{
     command,
-    cross::{self, target::Target},
+    cross::{
+        self,
+        program::{Glibc, SUPPORTED},
+        target::Target,
+    },
     setup,
 };
 
@@ -72,6 +76,14 @@ impl Product {
         match self {
             Self::Gateway => cross::PROFILE,
             Self::Collector => "release",
+        }
+    }
+
+    /// C library of the oldest system it is for. The collector's query engine asks for `hypot` of 2.35, which is that of Ubuntu 22.04.
+    fn glibc(self) -> Glibc {
+        match self {
+            Self::Gateway => SUPPORTED,
+            Self::Collector => Glibc { major: 2, minor: 35 },
         }
     }
 }
@@ -157,7 +169,7 @@ impl Default for Variant {
 
 impl Package {
     fn make(product: Product, arch: Arch, program: &Path, variant: &Variant) -> Result<Self> {
-        let needs = binary::needs(program, arch)?;
+        let needs = binary::needs(program, arch, product.glibc())?;
         let stage = stage::fill(product, arch, program, &needs.depends(), variant)?;
         let made = cargo_deb::pack(&stage, arch, variant.compression)?;
         let folder = if variant.revision == 1 { output_folder() } else { upgrades() };

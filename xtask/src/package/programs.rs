@@ -25,7 +25,7 @@ pub(super) fn find(product: Product, arch: Arch) -> Result<PathBuf> {
     if product == Product::Collector {
         build::dashboard()?;
     }
-    cross::package(product.crate_name(), product.profile(), arch.target())
+    cross::package(product.crate_name(), product.profile(), arch.target(), product.glibc())
 }
 
 fn built(folder: &Path, product: Product, arch: Arch) -> Result<PathBuf> {

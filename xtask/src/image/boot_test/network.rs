@@ -18,6 +18,8 @@ use super::{
     transcript::Transcript,
 };
 
+/// The serial port of this machine; the boards have others, and the kernel of the Pi 5 (7.3) does not find this one by itself.
+const ARGUMENTS: (&str, &str) = ("millrace/arguments.cfg", "set arguments=\"console=ttyAMA0\"\n");
 const FIXED: &str = "10.0.2.77";
 /// Of the fixed address' card, as a person gives them to the image.
 const STATIC: &[&str] = &["--static-ip", "10.0.2.77/24", "--static-gateway", THIS_HOST, "--dns", "10.0.2.3"];
@@ -43,6 +45,7 @@ pub fn run(context: &mut Context<'_>) -> Result<()> {
 fn play(context: &mut Context<'_>, board: Board) -> Result<()> {
     let mut stage = context.stage(&format!("network-{}", board.name()), &Setting { board, more: STATIC, ..Setting::default() })?;
     let transcript = &mut context.transcript;
+    stage.guest.card.write(ARGUMENTS.0, ARGUMENTS.1)?;
     stage.guest.address = FIXED;
     stage.guest.power_on(true)?;
     let at = stage.healthy()?;
