@@ -15,6 +15,8 @@ mod fake_collector;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod memory;
+#[cfg(test)]
 mod modbus;
 #[cfg(test)]
 mod outside_broker;

@@ -129,9 +129,9 @@ fn one(name: &str, program: &Program, signals: usize) -> Result<Figures> {
     let readings = || page.get("/status").map(|status| status["readings_total"].as_u64().unwrap_or_default());
 
     let mut machines = Machines::start(signals, mqtt)?;
-    machines.talk(WARM_UP)?;
+    machines.talk(WARM_UP, &mut || process.check())?;
     let (cpu_before, at, read_before) = (cpu_seconds(process.id())?, Instant::now(), readings()?);
-    machines.talk(WATCHED)?;
+    machines.talk(WATCHED, &mut || process.check())?;
     let watched = at.elapsed().as_secs_f64();
     let (cpu_after, read_after) = (cpu_seconds(process.id())?, readings()?);
     let memory = |what: &str| kib(process.id(), what);

@@ -9,6 +9,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 const FIELDS: usize = 100;
+const HAND_OVER: Duration = Duration::from_secs(60);
 
 /// As many as there must be for a number of signals.
 pub struct Machines {
@@ -27,13 +28,14 @@ impl Machines {
         Ok(Self { all, ticks: 0 })
     }
 
-    /// For so long each says its numbers once a second.
+    /// For so long each says its numbers once a second, and `check` is asked whether to go on.
     ///
     /// # Errors
-    /// If one of them has ended.
-    pub fn talk(&mut self, time: Duration) -> Result<()> {
+    /// If one of them has ended; or that of `check`.
+    pub fn talk(&mut self, time: Duration, check: &mut dyn FnMut() -> Result<()>) -> Result<()> {
         let begun = Instant::now();
         while begun.elapsed() < time {
+            check()?;
             let next = Instant::now() + Duration::from_secs(1);
             self.ticks += 1;
             self.all.iter_mut().try_for_each(|machine| machine.say(self.ticks))?;
@@ -45,11 +47,26 @@ impl Machines {
     /// Ends them, once all they said was acknowledged; how many readings that was.
     ///
     /// # Errors
-    /// If one could not hand over what it had said.
-    pub fn end(self) -> Result<u64> {
-        let said = self.all.len() as u64 * FIELDS as u64 * u64::from(self.ticks);
-        self.all.into_iter().try_for_each(Machine::end)?;
-        Ok(said)
+    /// If one could not hand over what it had said within a minute.
+    pub fn end(mut self) -> Result<u64> {
+        self.all.iter_mut().for_each(|machine| drop(machine.publisher.stdin.take()));
+        let mut left = self.all.len();
+        let begun = Instant::now();
+        while left > 0 {
+            if begun.elapsed() > HAND_OVER {
+                bail!("the last messages of {left} machines were not acknowledged within {} s", HAND_OVER.as_secs());
+            }
+            left = 0;
+            for machine in &mut self.all {
+                match machine.publisher.try_wait()? {
+                    None => left += 1,
+                    Some(status) if status.success() => {}
+                    Some(status) => bail!("mosquitto_pub failed ({status})"),
+                }
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(self.all.len() as u64 * FIELDS as u64 * u64::from(self.ticks))
     }
 }
 
@@ -75,12 +92,12 @@ impl Machine {
         let line = format!("{{{}}}\n", fields.join(","));
         self.publisher.stdin.as_mut().context("its input is closed")?.write_all(line.as_bytes()).context("mosquitto_pub ended")
     }
+}
 
-    fn end(mut self) -> Result<()> {
-        drop(self.publisher.stdin.take());
-        if !self.publisher.wait()?.success() {
-            bail!("mosquitto_pub failed");
-        }
-        Ok(())
+impl Drop for Machine {
+    fn drop(&mut self) {
+        // Only when something else failed: after `end` there is nothing to end. It would try for ever to connect again.
+        let _ = self.publisher.kill();
+        let _ = self.publisher.wait();
     }
 }

@@ -1,8 +1,8 @@
 //! A C library for ARMv6, to run programs for the first Pi and the Zero under emulation: that of Debian's port `armel`. The one of `armhf` is ARMv7 and
 //! dies there of an illegal instruction.
 //!
-//! armel takes floating point numbers in other registers than the program gives them. Of such functions the gateway asks for `pow` alone, with
-//! which tokio tunes how often it looks at its queues; so a gateway does its work, and other programs need not.
+//! armel takes floating point numbers in other registers than the program gives them. Of such functions a gateway that Zig linked asks for `pow` alone,
+//! with which tokio tunes how often it looks at its queues (the others are in the program); so it does its work, and other programs need not.
 
 use std::{
     fs,
@@ -15,7 +15,7 @@ use anyhow::{Context, Result};
 
 use crate::{command, mirror};
 
-/// The newest suite but one that has the port; programs ask for glibc 2.28.
+/// The newest suite but one that has the port; what Zig links asks for an older glibc.
 const SUITE: &str = "bookworm";
 const PACKAGES: [&str; 2] = ["libc6:armel", "libgcc-s1:armel"];
 

@@ -1,6 +1,9 @@
 //! Programs for another processor, run on this one by qemu-user: the whole path with them as gateways.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail};
 
@@ -24,8 +27,8 @@ pub fn program(target: Target, path: &Path) -> Result<Program> {
     let emulator = format!("/usr/bin/qemu-{architecture}-static");
     setup::debian("emulation", &[(emulator.as_str(), "qemu-user-static")])?;
     let libraries = match target {
-        Target::Aarch64 => "/usr/aarch64-linux-gnu".into(),
-        Target::Armv7 => "/usr/arm-linux-gnueabihf".into(),
+        Target::Aarch64 => debians("/usr/aarch64-linux-gnu", "arm64")?,
+        Target::Armv7 => debians("/usr/arm-linux-gnueabihf", "armhf")?,
         Target::Armv6 => armel::root()?,
         Target::X86_64 => "/".into(),
     };
@@ -34,6 +37,14 @@ pub fn program(target: Target, path: &Path) -> Result<Program> {
         words.extend(["-cpu".to_owned(), processor.to_owned()]);
     }
     Ok(Program::through(words, path))
+}
+
+/// The folder of Debian's C library for another architecture, as the cross compilers have it; not every way of building needs those.
+fn debians(folder: &str, architecture: &str) -> Result<PathBuf> {
+    let files = ["libc.so.6", "libgcc_s.so.1"].map(|library| format!("{folder}/lib/{library}"));
+    let packages = ["libc6", "libgcc-s1"].map(|package| format!("{package}-{architecture}-cross"));
+    setup::debian("emulation", &[(&*files[0], &*packages[0]), (&*files[1], &*packages[1])])?;
+    Ok(folder.into())
 }
 
 /// A demo of `time` whose gateways are `gateways`, by turns; an error if its books do not balance.

@@ -65,7 +65,8 @@ pub fn inspect(path: &Path, limit: Glibc) -> Result<Built> {
         && glibc > limit
     {
         bail!(
-            "{} asks for glibc {glibc}, and {limit} is promised: the C library that it was linked with is too new. Build it with --glibc {limit}",
+            "{} asks for glibc {glibc}, and {limit} is promised: the C library that it was linked with is too new. Build it on Debian bookworm \
+             (a gateway also by `cargo xtask cross --glibc {limit}`)",
             path.display()
         );
     }

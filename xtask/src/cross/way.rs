@@ -25,7 +25,7 @@ pub enum Choice {
 /// A way that is prepared.
 pub enum Way {
     /// `cross` and the container engine that answers.
-    Cross { engine: &'static str },
+    Cross { engine: String },
     /// This machine's own compiler.
     Native,
     /// Debian's cross compiler; `rustc` is another compiler than rustup's.
@@ -65,33 +65,40 @@ impl fmt::Display for Way {
 pub fn choose(target: Target, choice: Choice, glibc: Option<Glibc>) -> Result<Way> {
     match choice {
         Choice::Auto if glibc.is_some() => with_zig(target, glibc),
-        Choice::Auto if cross().is_some() => with_cross(),
         Choice::Auto if target.is_native() => Ok(Way::Native),
+        // The container has Debian's compilers, too.
         Choice::Auto if target.gnu().is_none() => with_zig(target, glibc),
-        Choice::Auto => with_rustup(target).or_else(|error| {
-            eprintln!("rustup has no standard library for {target} here ({error:#}): Debian's Rust is taken");
-            with_debian_rust(target)
-        }),
-        Choice::Cross => with_cross(),
+        Choice::Auto => match cross() {
+            Some(engine) => Ok(Way::Cross { engine }),
+            None => with_rustup(target).or_else(|error| {
+                eprintln!("rustup has no standard library for {target} here ({error:#}): Debian's Rust is taken");
+                with_debian_rust(target)
+            }),
+        },
+        Choice::Cross => match cross() {
+            Some(engine) => Ok(Way::Cross { engine }),
+            None => bail!(
+                "`cross` or a container engine is not here: `cargo install cross --locked`, and Docker or Podman must run. Or leave --with away"
+            ),
+        },
         Choice::Rustup => with_rustup(target),
         Choice::DebianRust => with_debian_rust(target),
         Choice::Zig => with_zig(target, glibc),
     }
 }
 
-/// The engine that `cross` can use, if both are here. A client without a service (Docker's, mostly) is none, though `cross` would take it.
-fn cross() -> Option<&'static str> {
+/// The engine for `cross`, if both are here: the one that CROSS_CONTAINER_ENGINE names, or one that answers. A client without a service (Docker's,
+/// mostly) is none, though `cross` would take it.
+fn cross() -> Option<String> {
     let answers = |program: &str, args: &[&str]| command::output(Command::new(program).args(args)).is_ok();
-    ["docker", "podman"].into_iter().find(|engine| answers(engine, &["info"])).filter(|_| answers("cross", &["--version"]))
-}
-
-fn with_cross() -> Result<Way> {
-    let Some(engine) = cross() else {
-        bail!(
-            "`cross` or a container engine is not here: `cargo install cross --locked`, and Docker or Podman must run. Or leave --with away"
-        );
+    if !answers("cross", &["--version"]) {
+        return None;
+    }
+    let engines = match std::env::var("CROSS_CONTAINER_ENGINE") {
+        Ok(engine) => vec![engine],
+        Err(_) => vec!["docker".to_owned(), "podman".to_owned()],
     };
-    Ok(Way::Cross { engine })
+    engines.into_iter().find(|engine| answers(engine, &["info"]))
 }
 
 fn gcc(target: Target) -> Result<&'static str> {

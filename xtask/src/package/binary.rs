@@ -45,7 +45,7 @@ impl Needs {
         if let Some(glibc) = self.glibc.filter(|glibc| *glibc > oldest) {
             bail!(
                 "{program} needs glibc {glibc}, and its package is for systems with {oldest} and newer: \
-                 build it on Debian bookworm, or by `cargo xtask cross`"
+                 build it on Debian bookworm (a gateway also by `cargo xtask cross --glibc {oldest}`), and name its folder in MILLRACE_PROGRAMS"
             );
         }
         if let Some(unknown) = self.libraries.iter().find(|name| package_of(name).is_none()) {
@@ -119,7 +119,10 @@ Version needs section '.gnu.version_r' contains 3 entries:
     fn a_program_for_a_newer_system_is_refused_with_what_to_do() {
         let newer = Needs::read(&HEADERS.replace("GLIBC_2.34", "GLIBC_2.35"));
         let error = newer.check("millrace-gateway", SUPPORTED).unwrap_err().to_string();
-        assert!(error.contains("2.35") && error.contains("2.34") && error.contains("cargo xtask cross"), "{error}");
+        assert!(
+            error.contains("2.35") && error.contains("2.34") && error.contains("bookworm") && error.contains("MILLRACE_PROGRAMS"),
+            "{error}"
+        );
         assert!(newer.check("millrace-collector", Glibc { major: 2, minor: 35 }).is_ok(), "what is refused depends on the program");
     }
 

@@ -8,22 +8,19 @@ use anyhow::{Context as _, Result};
 use super::{
     console::Marker,
     guest::BOOT_LIMIT,
-    megabytes,
+    interrupted, megabytes,
     stage::{Context, Setting},
 };
-use crate::{
-    bench::{
-        footprint::{SIGNALS, WARM_UP, WATCHED},
-        machines::Machines,
-    },
-    setup,
+use crate::bench::{
+    footprint::{SIGNALS, WARM_UP, WATCHED},
+    machines::Machines,
 };
 
 /// What a gateway may take at rest, in bytes.
 const AT_REST: u64 = 12_000_000;
+const STARTED: &str = "systemctl show millrace-gateway --property ExecMainStartTimestampMonotonic,ActiveEnterTimestampMonotonic";
 
 pub fn run(context: &mut Context<'_>) -> Result<()> {
-    setup::debian("the footprint", &[("/usr/bin/mosquitto_pub", "mosquitto-clients")])?;
     let mut stage = context.stage("footprint", &Setting::default())?;
     let transcript = &mut context.transcript;
     stage.guest.power_on(true)?;
@@ -32,26 +29,45 @@ pub fn run(context: &mut Context<'_>) -> Result<()> {
     stage.guest.wait_for_ssh()?;
     for signals in SIGNALS {
         stage.guest.ssh("systemctl restart millrace-gateway")?;
-        let start = start(
-            &stage.guest.ssh("systemctl show millrace-gateway --property ExecMainStartTimestampMonotonic,ActiveEnterTimestampMonotonic")?,
-        )?;
+        let start = start(&stage.guest.ssh(STARTED)?)?;
         let mut machines = Machines::start(signals, stage.guest.mqtt.port())?;
-        machines.talk(WARM_UP)?;
-        let (before, at) = (stage.guest.usage()?, Instant::now());
-        machines.talk(WATCHED)?;
+        let at = Instant::now();
+        let mut check = || {
+            interrupted()?;
+            stage.plant.check()?;
+            stage.guest.check()
+        };
+        machines.talk(WARM_UP, &mut check)?;
+        let before = stage.guest.usage()?;
+        let mut check = || {
+            interrupted()?;
+            stage.plant.check()?;
+            stage.guest.check()
+        };
+        machines.talk(WATCHED, &mut check)?;
         let after = stage.guest.usage()?;
-        let cpu = (after.cpu - before.cpu) / at.elapsed().as_secs_f64();
-        let said = machines.end()?;
+        let made = machines.end()?;
+        let mut faults = Vec::new();
+        if before.process != after.process {
+            faults.push("the gateway was started anew meanwhile".to_owned());
+        }
+        let status: serde_json::Value =
+            serde_json::from_str(&stage.guest.ssh("millrace-gateway status --config /etc/millrace/gateway.toml --json")?)?;
+        let read = status["readings_total"].as_u64().context("readings_total of the gateway's status")?;
+        if read != made {
+            faults.push(format!("{made} readings were made, and the gateway tells of {read}"));
+        }
+        if signals == 0 && after.resident > AT_REST {
+            faults.push(format!("more than {} at rest", megabytes(AT_REST)));
+        }
         let told = format!(
-            "start {} ms, resident {}, of it anonymous {}, peak {}, CPU {:.1} % of an emulated core; {said} readings",
+            "start {} ms, resident {}, of it anonymous {}, peak {}, CPU {:.1} % of an emulated core; {read} readings",
             start.as_millis(),
             megabytes(after.resident),
             megabytes(after.anonymous),
             megabytes(after.peak),
-            cpu * 100.0
+            (after.cpu - before.cpu) / (after.uptime - before.uptime) * 100.0
         );
-        let too_much = signals == 0 && after.resident > AT_REST;
-        let faults: Vec<String> = too_much.then(|| format!("more than {} at rest", megabytes(AT_REST))).into_iter().collect();
         transcript.judged(&format!("{signals} signals"), at.elapsed(), &told, &faults);
     }
     stage.guest.power_off()?;

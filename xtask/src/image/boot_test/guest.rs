@@ -238,7 +238,8 @@ impl Guest {
 
     /// Of its gateway, as the guest's own kernel counts it: the emulator is not in it.
     pub fn usage(&self) -> Result<Usage> {
-        let text = self.ssh("cd /proc/$(systemctl show --property MainPID --value millrace-gateway) && cat stat status")?;
+        let text =
+            self.ssh("cat /proc/uptime; cd /proc/$(systemctl show --property MainPID --value millrace-gateway) && cat stat status")?;
         Usage::of(&text).with_context(|| format!("the guest's account of its gateway: {text:?}"))
     }
 
@@ -280,14 +281,25 @@ pub struct Usage {
     pub peak: u64,
     /// Seconds of one core since its start.
     pub cpu: f64,
+    pub process: u32,
+    /// Seconds that the machine was on when this was read.
+    pub uptime: f64,
 }
 
 impl Usage {
-    /// Of its `stat` and `status` in /proc, one after the other.
+    /// Of the machine's `uptime` and the process' `stat` and `status` in /proc, one after the other.
     fn of(text: &str) -> Option<Self> {
-        let (stat, status) = text.split_once('\n')?;
+        let (uptime, rest) = text.split_once('\n')?;
+        let (stat, status) = rest.split_once('\n')?;
         let bytes = |what| footprint::kib_of(status, what).map(|kib| kib * 1024);
-        Some(Self { resident: bytes("VmRSS")?, anonymous: bytes("RssAnon")?, peak: bytes("VmHWM")?, cpu: footprint::seconds_of(stat) })
+        Some(Self {
+            resident: bytes("VmRSS")?,
+            anonymous: bytes("RssAnon")?,
+            peak: bytes("VmHWM")?,
+            cpu: footprint::seconds_of(stat),
+            process: stat.split_whitespace().next()?.parse().ok()?,
+            uptime: uptime.split_whitespace().next()?.parse().ok()?,
+        })
     }
 }
 
@@ -297,9 +309,9 @@ mod tests {
 
     #[test]
     fn memory_and_cpu_are_read_off_the_kernels_words() {
-        let stat = "7 (a name) S 1 7 7 0 -1 4194560 1 0 1 0 250 50 0 0 20 0 4 0 100 1 1\n";
+        let stat = "321.50 600.00\n7 (a name) S 1 7 7 0 -1 4194560 1 0 1 0 250 50 0 0 20 0 4 0 100 1 1\n";
         let status = "Name:\tmillrace-gatewa\nVmHWM:\t   11000 kB\nVmRSS:\t   10240 kB\nRssAnon:\t    2048 kB\n";
-        let usage = Usage { resident: 10_485_760, anonymous: 2_097_152, peak: 11_264_000, cpu: 3.0 };
+        let usage = Usage { resident: 10_485_760, anonymous: 2_097_152, peak: 11_264_000, cpu: 3.0, process: 7, uptime: 321.5 };
         assert_eq!(Usage::of(&format!("{stat}{status}")), Some(usage));
         assert_eq!(Usage::of(&format!("{stat}Name:\tkthreadd\n")), None, "a thread of the kernel has no memory");
     }

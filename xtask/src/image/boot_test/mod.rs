@@ -1,5 +1,5 @@
 //! `cargo xtask image --test`: the image boots in an emulator, its gateway enrols at a collector here and takes in simulated sensors; its power is
-//! cut, it is updated to something broken, and it is provisioned wrongly. Nothing that was acknowledged may be lost, and nothing may need a hand.
+//! cut, it is updated to something broken, it is provisioned wrongly, and the systems of the Pis are given their networks. Nothing that was acknowledged may be lost, and nothing may need a hand.
 //!
 //! Each part has its own card, collector and books, so each can be run alone. All stays in `target/image/boot-test/`, the transcript on top.
 
@@ -42,6 +42,7 @@ const NEEDED: &[(&str, &str)] = &[
     ("/usr/bin/nbdkit", "nbdkit"),
     ("/usr/bin/mcopy", "mtools"),
     ("/usr/bin/ssh-keygen", "openssh-client"),
+    ("/usr/bin/mosquitto_pub", "mosquitto-clients"),
 ];
 
 #[derive(clap::Args, Clone, Debug)]
@@ -57,7 +58,7 @@ pub struct Options {
     /// Decides when the power is cut, and what the sensors send
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub seed: u64,
-    /// A generic-arm64 image that is there already, in place of one built for each part
+    /// A generic-arm64 image that is there already, in place of one built for each part (but `network` and `rpi3`, which are for other boards)
     #[arg(long, value_name = "FILE", requires = "test")]
     pub image: Option<PathBuf>,
     /// An rpi3 image that is there already

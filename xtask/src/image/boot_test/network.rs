@@ -12,44 +12,47 @@ use super::{
     super::Board,
     card::provisioned,
     console::Marker,
-    guest::{BOOT_LIMIT, Guest, THIS_HOST},
+    guest::{BOOT_LIMIT, BY_DHCP, Guest, THIS_HOST},
     interrupted,
-    stage::{Context, PROVISION, Setting, Stage},
+    stage::{ARGUMENTS, Context, PROVISION, Setting, Stage},
     transcript::Transcript,
 };
 
 /// The serial port of this machine; the boards have others, and the kernel of the Pi 5 (7.3) does not find this one by itself.
-const ARGUMENTS: (&str, &str) = ("millrace/arguments.cfg", "set arguments=\"console=ttyAMA0\"\n");
+const CONSOLE: &str = "set arguments=\"console=ttyAMA0\"\n";
 const FIXED: &str = "10.0.2.77";
-/// Of the fixed address' card, as a person gives them to the image.
-const STATIC: &[&str] = &["--static-ip", "10.0.2.77/24", "--static-gateway", THIS_HOST, "--dns", "10.0.2.3"];
-/// And of the second start, as a person writes them into the card's file.
-const WIFI: &[(&str, &str)] = &[
-    ("STATIC_IP", ""),
-    ("STATIC_GATEWAY", ""),
-    ("DNS", ""),
-    ("WIFI_SSID", "hall 3: presses"),
-    ("WIFI_PASSWORD", "secret words"),
-    ("WIFI_COUNTRY", "DE"),
-];
+const LENGTH: &str = "/24";
+/// qemu's own.
+const NAME_SERVER: &str = "10.0.2.3";
+const SSID: &str = "hall 3: presses";
+const PASSWORD: &str = "secret words";
+/// Of the access point's network; it is the first of its addresses.
+const BY_WIFI: &str = "192.168.77.";
 const DELIVERY_LIMIT: Duration = Duration::from_secs(120);
 const RADIO_LIMIT: Duration = Duration::from_secs(180);
 
 pub fn run(context: &mut Context<'_>) -> Result<()> {
     for board in [Board::Rpi4, Board::Rpi5] {
-        play(context, board)?;
+        if let Err(error) = play(context, board) {
+            interrupted()?;
+            context.transcript.failed(&format!("{} ended early", board.name()), &format!("{error:#}"));
+        }
     }
     Ok(())
 }
 
 fn play(context: &mut Context<'_>, board: Board) -> Result<()> {
-    let mut stage = context.stage(&format!("network-{}", board.name()), &Setting { board, more: STATIC, ..Setting::default() })?;
+    // As a person gives them to the image, and below as one writes them into the card's file.
+    let network = format!("{FIXED}{LENGTH}");
+    let more = &["--static-ip", &*network, "--static-gateway", THIS_HOST, "--dns", NAME_SERVER];
+    let mut stage = context.stage(&format!("network-{}", board.name()), &Setting { board, more, ..Setting::default() })?;
     let transcript = &mut context.transcript;
-    stage.guest.card.write(ARGUMENTS.0, ARGUMENTS.1)?;
+    stage.guest.card.write(ARGUMENTS, CONSOLE)?;
     stage.guest.address = FIXED;
     stage.guest.power_on(true)?;
     let at = stage.healthy()?;
     let (_, enrolled, _) = stage.guest.wait_for("enrolment", BOOT_LIMIT, 0, &|m| matches!(m, Marker::Enrolled { .. }))?;
+    stage.guest.wait_for_ssh()?;
     let kernel = stage.guest.ssh("uname -r")?;
     transcript.passed(&format!("{board}: gateway healthy", board = board.name()), at, &format!("kernel {}", kernel.trim()));
     transcript.passed("enrolled from a fixed address", enrolled, FIXED);
@@ -59,8 +62,10 @@ fn play(context: &mut Context<'_>, board: Board) -> Result<()> {
     stage.guest.power_off()?;
 
     let text = stage.guest.card.read(PROVISION)?.unwrap_or_default();
-    stage.guest.card.write(PROVISION, &provisioned(&text, WIFI))?;
-    stage.guest.address = super::guest::BY_DHCP;
+    let wifi =
+        [("STATIC_IP", ""), ("STATIC_GATEWAY", ""), ("DNS", ""), ("WIFI_SSID", SSID), ("WIFI_PASSWORD", PASSWORD), ("WIFI_COUNTRY", "DE")];
+    stage.guest.card.write(PROVISION, &provisioned(&text, &wifi))?;
+    stage.guest.address = BY_DHCP;
     stage.guest.power_on(true)?;
     stage.healthy()?;
     wireless(transcript, &mut stage)?;
@@ -70,34 +75,31 @@ fn play(context: &mut Context<'_>, board: Board) -> Result<()> {
     stage.plant.end_collector()
 }
 
-/// That address and no other, and the way out through the given router.
+/// That address and no other, and router and name server as they were given.
 fn fixed(transcript: &mut Transcript, guest: &Guest) -> Result<()> {
-    let addresses = guest.ssh("ip -brief -4 address show dev eth0")?;
-    let held: Vec<&str> = addresses.split_whitespace().skip(2).collect();
-    if held != ["10.0.2.77/24"] {
-        bail!("eth0 has other addresses than 10.0.2.77/24 alone: {addresses:?}");
-    }
-    let route = guest.ssh("ip -4 route show default")?;
-    if !route.starts_with("default via 10.0.2.2 dev eth0") {
-        bail!("the default route is not the one that was given: {route:?}");
-    }
-    let servers = guest.ssh("resolvectl dns eth0")?;
-    if !servers.contains("10.0.2.3") {
-        bail!("the name server is not the one that was given: {servers:?}");
-    }
-    transcript.passed("fixed address, router and name server", Duration::ZERO, route.trim());
+    let is = |what: &str, script: &str, wanted: &str| {
+        let told = guest.ssh(script)?;
+        if told.trim() != wanted {
+            bail!("{what}: {wanted:?} was given, and the system has {:?}", told.trim());
+        }
+        Ok(())
+    };
+    is("addresses of the cable", "ip -json -4 address show dev eth0 | grep -o '\"local\":\"[^\"]*\"'", &format!("\"local\":\"{FIXED}\""))?;
+    is("default routes", "ip -4 route show default | cut -d ' ' -f 1-5", &format!("default via {THIS_HOST} dev eth0"))?;
+    is("name servers of the cable", "resolvectl dns eth0 | cut -d : -f 2-", NAME_SERVER)?;
+    transcript.passed("fixed address, router and name server", Duration::ZERO, &format!("{FIXED}{LENGTH}, {THIS_HOST}, {NAME_SERVER}"));
     Ok(())
 }
 
 /// Gives the guest two radios, makes an access point of the second one, and waits until the first one is a part of its network.
 fn wireless(transcript: &mut Transcript, stage: &mut Stage<'_>) -> Result<()> {
     stage.guest.wait_for_ssh()?;
-    stage.guest.ssh(ACCESS_POINT)?;
+    stage.guest.ssh(&access_point())?;
     let begun = Instant::now();
     loop {
         interrupted()?;
         let address = stage.guest.ssh("ip -brief -4 address show dev wlan0")?;
-        if address.contains(" 192.168.77.") {
+        if address.contains(BY_WIFI) {
             let status = stage.guest.ssh("wpa_cli -p /run/wpa_supplicant -i wlan0 status")?;
             if !(status.contains("wpa_state=COMPLETED") && status.contains("key_mgmt=WPA2-PSK")) {
                 bail!("an address, but no network with WPA2: {status}");
@@ -114,11 +116,35 @@ fn wireless(transcript: &mut Transcript, stage: &mut Stage<'_>) -> Result<()> {
 }
 
 /// Run in the guest. Its own wpa_supplicant is the access point, and its own networkd gives the addresses there.
-const ACCESS_POINT: &str = r#"set -e
+fn access_point() -> String {
+    format!(
+        r#"set -e
 mkdir -p /run/systemd/network
-printf '[Match]\nName=wlan1\n\n[Link]\nRequiredForOnline=no\n\n[Network]\nAddress=192.168.77.1/24\nDHCPServer=yes\n' > /run/systemd/network/05-access-point.network
+cat > /run/systemd/network/05-access-point.network << END
+[Match]
+Name=wlan1
+
+[Link]
+RequiredForOnline=no
+
+[Network]
+Address={BY_WIFI}1/24
+DHCPServer=yes
+END
+cat > /run/access-point.conf << END
+network={{
+    ssid="{SSID}"
+    mode=2
+    frequency=2412
+    key_mgmt=WPA-PSK
+    proto=RSN
+    pairwise=CCMP
+    psk="{PASSWORD}"
+}}
+END
 networkctl reload
 modprobe mac80211_hwsim radios=2
-printf 'network={\n ssid="hall 3: presses"\n mode=2\n frequency=2412\n key_mgmt=WPA-PSK\n proto=RSN\n pairwise=CCMP\n psk="secret words"\n}\n' > /run/access-point.conf
 wpa_supplicant -B -D nl80211 -i wlan1 -c /run/access-point.conf
-"#;
+"#
+    )
+}

@@ -13,7 +13,7 @@ use anyhow::Result;
 use super::{
     card::{CARD_BYTES, Card},
     interrupted,
-    stage::Context,
+    stage::{ARGUMENTS, Context},
 };
 use crate::{command, demo::fleet::Process};
 
@@ -30,8 +30,7 @@ const STEPS: &[(&str, &[&str])] = &[
     ("gateway healthy", &["millrace: gateway healthy"]),
 ];
 /// qemu's watchdog of the BCM2835 resets at once when it is armed (`bcm2835_powermgt.c`: there is no timer behind it), so nothing may arm it.
-const ARGUMENTS: (&str, &str) =
-    ("millrace/arguments.cfg", "set arguments=\"loglevel=7 module_blacklist=bcm2835_wdt systemd.watchdog_sec=0\"\n");
+const WITHOUT_WATCHDOG: &str = "set arguments=\"loglevel=7 module_blacklist=bcm2835_wdt systemd.watchdog_sec=0\"\n";
 /// What U-Boot reads on the card, and what qemu is given.
 const U_BOOT: &str = "u-boot.bin";
 const DEVICE_TREE: &str = "bcm2837-rpi-3-b.dtb";
@@ -53,7 +52,7 @@ pub fn run(context: &mut Context<'_>) -> Result<()> {
         }
     };
     context.transcript.passed("card made", begun.elapsed(), "");
-    card.write(ARGUMENTS.0, ARGUMENTS.1)?;
+    card.write(ARGUMENTS, WITHOUT_WATCHDOG)?;
     card.take(U_BOOT, &folder.join(U_BOOT))?;
     card.take(DEVICE_TREE, &folder.join(DEVICE_TREE))?;
     let begun = Instant::now();

@@ -39,6 +39,8 @@ const HAND_OVER: Duration = Duration::from_secs(300);
 const QUIET: Duration = Duration::from_secs(60);
 /// The provisioning file on the card's FAT partition.
 pub const PROVISION: &str = "millrace/provision.conf";
+/// The file there with more arguments for the kernel.
+pub const ARGUMENTS: &str = "millrace/arguments.cfg";
 
 /// What all parts share.
 pub struct Context<'a> {
@@ -51,16 +53,16 @@ pub struct Context<'a> {
 }
 
 /// How the card of a part is made.
-pub struct Setting {
+pub struct Setting<'a> {
     /// Of its token (`1s`, `1h`).
     pub token_lasts: &'static str,
     pub card_bytes: u64,
     pub board: Board,
     /// More options of the image (`--static-ip`, an address).
-    pub more: &'static [&'static str],
+    pub more: &'a [&'a str],
 }
 
-impl Default for Setting {
+impl Default for Setting<'_> {
     fn default() -> Self {
         Self { token_lasts: "1h", card_bytes: CARD_BYTES, board: Board::GenericArm64, more: &[] }
     }
@@ -79,7 +81,7 @@ pub struct Stage<'a> {
 
 impl<'a> Context<'a> {
     /// Starts a collector, and makes a card for a gateway that may enrol there; all of it in the folder `name`. The guest is off, and no machine runs.
-    pub fn stage(&mut self, name: &str, setting: &Setting) -> Result<Stage<'a>> {
+    pub fn stage(&mut self, name: &str, setting: &Setting<'_>) -> Result<Stage<'a>> {
         let ports = Ports::choose()?;
         let id = format!("boot-test-{name}");
         let folder = self.folder.join(name);
@@ -103,7 +105,7 @@ impl<'a> Context<'a> {
         Ok(Stage { site, plant, guest, id, folder, programs: self.programs, machines_began: Instant::now() })
     }
 
-    fn built(&self, owner: &Owner<'_>, file: &Path, setting: &Setting) -> Result<Card> {
+    fn built(&self, owner: &Owner<'_>, file: &Path, setting: &Setting<'_>) -> Result<Card> {
         let mut image = command::this_program();
         image.args(["image", "--board", setting.board.name(), "--gateway", owner.id]);
         image.args(["--collector", &owner.collector, "--token", owner.token]).args(setting.more);
@@ -112,7 +114,7 @@ impl<'a> Context<'a> {
         Card::grown(file, setting.card_bytes)
     }
 
-    fn copied(&self, image: &Path, owner: &Owner<'_>, file: &Path, setting: &Setting) -> Result<Card> {
+    fn copied(&self, image: &Path, owner: &Owner<'_>, file: &Path, setting: &Setting<'_>) -> Result<Card> {
         let card = Card::copy_of(image, file, setting.card_bytes)?;
         let key = fs::read_to_string(self.key.with_extension("pub"))?;
         let changes = [("GATEWAY_ID", owner.id), ("COLLECTOR_URL", &*owner.collector), ("TOKEN", owner.token), ("SSH_KEY", key.trim())];
