@@ -38,6 +38,15 @@ pub const THIS_HOST: &str = "10.0.2.2";
 /// The address that qemu's DHCP gives to the guest.
 pub const BY_DHCP: &str = "10.0.2.15";
 
+/// Where the guest's console is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Port {
+    /// The machine's own serial port (PL011), from the firmware on.
+    Serial,
+    /// `hvc0`, for a kernel that was told of another PL011 than this machine has, and then takes none; silent until the kernel has its driver.
+    Virtio,
+}
+
 /// The machine, on or off.
 pub struct Guest {
     pub card: Card,
@@ -45,6 +54,7 @@ pub struct Guest {
     pub mqtt: SocketAddr,
     /// What it calls itself on its network; its ports are reached there.
     pub address: &'static str,
+    pub console: Port,
     ssh: SocketAddr,
     key: PathBuf,
     folder: PathBuf,
@@ -90,6 +100,7 @@ impl Guest {
             card,
             mqtt: ports.mqtt,
             address: BY_DHCP,
+            console: Port::Serial,
             ssh: ports.ssh,
             key: key.to_path_buf(),
             folder: folder.to_path_buf(),
@@ -136,7 +147,11 @@ impl Guest {
         qemu.args(["-device", "virtio-blk-pci,drive=card,write-cache=on,bootindex=0"]);
         qemu.args(["-netdev", &format!("user,id=net,{},{}", forward(self.mqtt, 1883), forward(self.ssh, 22))]);
         qemu.args(["-device", "virtio-net-pci,netdev=net,id=nic,romfile=", "-device", "virtio-rng-pci"]);
-        qemu.args(["-chardev", &format!("file,id=console,path={}", console.display()), "-serial", "chardev:console"]);
+        qemu.args(["-chardev", &format!("file,id=console,path={}", console.display())]);
+        match self.console {
+            Port::Serial => qemu.args(["-serial", "chardev:console"]),
+            Port::Virtio => qemu.args(["-device", "virtio-serial-pci", "-device", "virtconsole,chardev=console"]),
+        };
         qemu.args(["-qmp", &format!("unix:{},server=on,wait=off", control.display())]);
         qemu
     }

@@ -12,14 +12,14 @@ use super::{
     super::Board,
     card::provisioned,
     console::Marker,
-    guest::{BOOT_LIMIT, BY_DHCP, Guest, THIS_HOST},
+    guest::{BOOT_LIMIT, BY_DHCP, Guest, Port, THIS_HOST},
     interrupted,
     stage::{ARGUMENTS, Context, PROVISION, Setting, Stage},
     transcript::Transcript,
 };
 
-/// The serial port of this machine; the boards have others, and the kernel of the Pi 5 (7.3) does not find this one by itself.
-const CONSOLE: &str = "set arguments=\"console=ttyAMA0\"\n";
+/// A console that this machine has.
+const CONSOLE: &str = "set arguments=\"console=hvc0\"\n";
 const FIXED: &str = "10.0.2.77";
 const LENGTH: &str = "/24";
 /// qemu's own.
@@ -47,7 +47,11 @@ fn play(context: &mut Context<'_>, board: Board) -> Result<()> {
     let more = &["--static-ip", &*network, "--static-gateway", THIS_HOST, "--dns", NAME_SERVER];
     let mut stage = context.stage(&format!("network-{}", board.name()), &Setting { board, more, ..Setting::default() })?;
     let transcript = &mut context.transcript;
-    stage.guest.card.write(ARGUMENTS, CONSOLE)?;
+    if board == Board::Rpi5 {
+        // Its console is ttyAMA10, and this machine has ttyAMA0.
+        stage.guest.card.write(ARGUMENTS, CONSOLE)?;
+        stage.guest.console = Port::Virtio;
+    }
     stage.guest.address = FIXED;
     stage.guest.power_on(true)?;
     let at = stage.healthy()?;

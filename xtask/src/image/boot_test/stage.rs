@@ -154,12 +154,17 @@ impl Stage<'_> {
     pub fn pass(&mut self, time: Duration) -> Result<()> {
         let until = Instant::now() + time;
         while Instant::now() < until {
-            interrupted()?;
-            self.plant.check()?;
-            self.guest.check()?;
+            self.check()?;
             std::thread::sleep(Duration::from_millis(100).min(until.saturating_duration_since(Instant::now())));
         }
         Ok(())
+    }
+
+    /// An error if one of the processes has ended by itself, or Ctrl-C was pressed.
+    pub fn check(&mut self) -> Result<()> {
+        interrupted()?;
+        self.plant.check()?;
+        self.guest.check()
     }
 
     /// Readings that the collector has stored.
