@@ -44,7 +44,7 @@ pub struct Options {
     /// What to build for; several with commas
     #[arg(long, value_enum, value_delimiter = ',', required = true)]
     target: Vec<Target>,
-    /// How: by default `cross` where it and a container engine are there, else Debian's cross compilers
+    /// How: by default `cross` where it and a container engine are there, else Debian's cross compilers; Zig's for ARMv6 and with --glibc
     #[arg(long, value_enum, default_value = "auto")]
     with: way::Choice,
     /// Oldest glibc that the program must run with (by Zig's libc; without it, that of the cross compiler: 2.34)

@@ -207,3 +207,41 @@ impl Way {
         cargo
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arguments(command: &Command) -> Vec<String> {
+        command.get_args().map(|word| word.to_string_lossy().into_owned()).collect()
+    }
+
+    fn variable(command: &Command, name: &str) -> Option<String> {
+        command.get_envs().find(|(key, _)| *key == name)?.1.map(|value| value.to_string_lossy().into_owned())
+    }
+
+    #[test]
+    fn zig_has_a_folder_of_its_own_and_compiles_the_standard_library_only_where_it_must() {
+        let zig = |std| Way::Zig { folder: PathBuf::from("zig"), glibc: zig::OLDEST, std };
+        let own = command::target_dir().join("zig");
+        for std in [Std::Rustup, Std::Source] {
+            let way = zig(std);
+            let cargo = way.build(Target::Armv6);
+            let words = arguments(&cargo);
+            assert!(words.windows(2).any(|pair| pair == ["--target-dir", &*own.to_string_lossy()]), "{words:?}");
+            assert!(words.windows(2).any(|pair| pair == ["--target", "arm-unknown-linux-gnueabihf.2.28"]), "{words:?}");
+            assert_eq!(way.target_dir(), own);
+            let from_source = std == Std::Source;
+            assert_eq!(words.iter().any(|word| word == "-Zbuild-std=std"), from_source);
+            assert_eq!(variable(&cargo, "RUSTC_BOOTSTRAP").is_some(), from_source);
+        }
+        assert_ne!(Way::Native.target_dir(), own);
+    }
+
+    #[test]
+    fn cross_is_told_which_engine_answered_and_where_its_settings_are() {
+        let cross = Way::Cross { engine: "podman".to_owned() }.build(Target::Aarch64);
+        assert_eq!(variable(&cross, "CROSS_CONTAINER_ENGINE").as_deref(), Some("podman"));
+        assert_eq!(variable(&cross, "CROSS_CONFIG").as_deref(), Some("cross.toml"));
+    }
+}
