@@ -35,6 +35,11 @@ pub enum Marker {
     EnrolmentFailed {
         why: String,
     },
+    /// Of one device, while the collector is not reached.
+    Network {
+        device: String,
+        state: String,
+    },
     Good {
         slot: char,
     },
@@ -57,6 +62,8 @@ pub fn marker(line: &str) -> Option<Marker> {
         Marker::Enrolled { id: id.to_owned() }
     } else if let Some(why) = said.strip_prefix("enrolment failed:") {
         Marker::EnrolmentFailed { why: why.trim().to_owned() }
+    } else if let Some((device, state)) = said.strip_prefix("network: ").and_then(|rest| rest.split_once(": ")) {
+        Marker::Network { device: device.to_owned(), state: state.trim().to_owned() }
     } else if let Some(mib) = said.strip_prefix("data partition ").and_then(|rest| rest.strip_suffix(" MiB")) {
         mib.parse().map_or_else(|_| other(), |mib| Marker::DataPartition { mib })
     } else if let Some(slot) = slot_then(" marked good") {
@@ -196,6 +203,9 @@ mod tests {
         assert_eq!(of("millrace: gateway healthy"), Marker::Healthy);
         assert_eq!(of("millrace: enrolled as press-gw1"), Marker::Enrolled { id: "press-gw1".into() });
         assert_eq!(of("millrace: enrolment failed: no token"), Marker::EnrolmentFailed { why: "no token".into() });
+        let network = |device: &str, state: &str| Marker::Network { device: device.into(), state: state.into() };
+        assert_eq!(of("millrace: network: eth0: no cable"), network("eth0", "no cable"));
+        assert_eq!(of("millrace: network: eth0: fe80::1/64, no router"), network("eth0", "fe80::1/64, no router"));
         assert_eq!(of("millrace: slot A marked good"), Marker::Good { slot: 'A' });
         assert_eq!(of("millrace: slot B not good, rebooting"), Marker::NotGood { slot: 'B' });
         assert_eq!(of("millrace: tea is ready"), Marker::Other("tea is ready".into()));

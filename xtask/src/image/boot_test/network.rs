@@ -26,6 +26,9 @@ const LENGTH: &str = "/24";
 const NAME_SERVER: &str = "10.0.2.3";
 const SSID: &str = "hall 3: presses";
 const PASSWORD: &str = "secret words";
+const WRONG_PASSWORD: &str = "secret word";
+/// How the image tells it.
+const REFUSED: &str = "does not take WIFI_PASSWORD";
 /// Of the access point's network; it is the first of its addresses.
 const BY_WIFI: &str = "192.168.77.";
 const DELIVERY_LIMIT: Duration = Duration::from_secs(120);
@@ -66,8 +69,14 @@ fn play(context: &mut Context<'_>, board: Board) -> Result<()> {
     stage.guest.power_off()?;
 
     let text = stage.guest.card.read(PROVISION)?.unwrap_or_default();
-    let wifi =
-        [("STATIC_IP", ""), ("STATIC_GATEWAY", ""), ("DNS", ""), ("WIFI_SSID", SSID), ("WIFI_PASSWORD", PASSWORD), ("WIFI_COUNTRY", "DE")];
+    let wifi = [
+        ("STATIC_IP", ""),
+        ("STATIC_GATEWAY", ""),
+        ("DNS", ""),
+        ("WIFI_SSID", SSID),
+        ("WIFI_PASSWORD", WRONG_PASSWORD),
+        ("WIFI_COUNTRY", "DE"),
+    ];
     stage.guest.card.write(PROVISION, &provisioned(&text, &wifi))?;
     stage.guest.address = BY_DHCP;
     stage.guest.power_on(true)?;
@@ -88,17 +97,21 @@ fn fixed(transcript: &mut Transcript, guest: &Guest) -> Result<()> {
         }
         Ok(())
     };
-    is("addresses of the cable", "ip -json -4 address show dev eth0 | grep -o '\"local\":\"[^\"]*\"'", &format!("\"local\":\"{FIXED}\""))?;
+    is("addresses of the cable", "ip -brief -4 address show dev eth0 | tr -s ' ' | cut -d ' ' -f 3-", &format!("{FIXED}{LENGTH}"))?;
     is("default routes", "ip -4 route show default | cut -d ' ' -f 1-5", &format!("default via {THIS_HOST} dev eth0"))?;
     is("name servers of the cable", "resolvectl dns eth0 | cut -d : -f 2-", NAME_SERVER)?;
     transcript.passed("fixed address, router and name server", Duration::ZERO, &format!("{FIXED}{LENGTH}, {THIS_HOST}, {NAME_SERVER}"));
     Ok(())
 }
 
-/// Gives the guest two radios, makes an access point of the second one, and waits until the first one is a part of its network.
+/// Gives the guest two radios and makes an access point of the second one. The first one must be told that its password is wrong, and with the right
+/// one become a part of the network.
 fn wireless(transcript: &mut Transcript, stage: &mut Stage<'_>) -> Result<()> {
     stage.guest.wait_for_ssh()?;
     stage.guest.ssh(&access_point())?;
+    refused(transcript, stage)?;
+    let text = stage.guest.ssh("cat /boot/firmware/millrace/provision.conf")?;
+    stage.guest.ssh(&again_with(&provisioned(&text, &[("WIFI_PASSWORD", PASSWORD)])))?;
     let begun = Instant::now();
     loop {
         interrupted()?;
@@ -117,6 +130,37 @@ fn wireless(transcript: &mut Transcript, stage: &mut Stage<'_>) -> Result<()> {
         }
         stage.pass(Duration::from_secs(2))?;
     }
+}
+
+/// Waits until the guest says that its password is wrong.
+fn refused(transcript: &mut Transcript, stage: &mut Stage<'_>) -> Result<()> {
+    let begun = Instant::now();
+    loop {
+        let state = stage.guest.ssh("/usr/lib/millrace/network-state")?;
+        if let Some(line) = state.lines().find(|line| line.contains(REFUSED)) {
+            transcript.passed("Wi-Fi: a wrong password is told", begun.elapsed(), line);
+            return Ok(());
+        }
+        if begun.elapsed() > RADIO_LIMIT {
+            bail!("a wrong password is not told within {} s: {state}", RADIO_LIMIT.as_secs());
+        }
+        stage.pass(Duration::from_secs(2))?;
+    }
+}
+
+/// Run in the guest: what its next start would do with this provisioning. A start would end the access point.
+fn again_with(provisioning: &str) -> String {
+    format!(
+        r"set -e
+mount -o remount,rw /boot/firmware
+cat > /boot/firmware/millrace/provision.conf << 'END'
+{provisioning}
+END
+mount -o remount,ro /boot/firmware
+systemctl restart millrace-provision
+systemctl restart wpa_supplicant@wlan0
+"
+    )
 }
 
 /// Run in the guest. Its own wpa_supplicant is the access point, and its own networkd gives the addresses there.

@@ -2,21 +2,26 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
 use super::{
-    card::provisioned,
+    books::Outage,
+    card::{Card, provisioned},
     console::Marker,
     guest::BOOT_LIMIT,
     stage::{Context, PROVISION, Setting},
 };
+use crate::demo::unix_seconds;
 
-/// What the image writes on the card's FAT partition when it is refused.
+/// What the image writes on the card's FAT partition when it is refused, or reaches nobody.
 const FAILED: &str = "millrace/ENROLL-FAILED.txt";
 const ENROL_LIMIT: Duration = Duration::from_secs(240);
 /// From network to a certificate and the first stored reading: retries grow apart.
 const RETURN_LIMIT: Duration = Duration::from_secs(300);
-const WITHOUT_NETWORK: Duration = Duration::from_secs(30);
+/// How the image tells it.
+const NO_CABLE: &str = "no cable";
+/// From the console to the card.
+const TOLD: Duration = Duration::from_secs(20);
 const BUFFERS: Duration = Duration::from_secs(40);
 
 pub fn run(context: &mut Context<'_>) -> Result<()> {
@@ -36,9 +41,9 @@ fn refused(context: &mut Context<'_>) -> Result<()> {
     let at = stage.healthy()?;
     transcript.passed("gateway healthy without a certificate", at, "");
     stage.guest.power_off()?;
-    let Some(told) = stage.guest.card.read(FAILED)? else { bail!("there is no {FAILED} on the card") };
+    let told = told(&stage.guest.card)?;
     transcript.passed("what to do is on the card", Duration::ZERO, FAILED);
-    transcript.say(&told.lines().map(|line| format!("  | {line}\n")).collect::<String>());
+    transcript.say(&quoted(&told));
 
     let token = stage.token("1h")?;
     let text = stage.guest.card.read(PROVISION)?.unwrap_or_default();
@@ -59,7 +64,15 @@ fn refused(context: &mut Context<'_>) -> Result<()> {
     stage.plant.end_collector()
 }
 
-/// No cable at the first start, then a cable but no collector, then all.
+fn told(card: &Card) -> Result<String> {
+    card.read(FAILED)?.with_context(|| format!("there is no {FAILED} on the card"))
+}
+
+fn quoted(text: &str) -> String {
+    text.lines().map(|line| format!("  | {line}\n")).collect()
+}
+
+/// No cable at the first start, until the plug is pulled. At the second one it is put in later, the collector after that.
 fn without_network(context: &mut Context<'_>) -> Result<()> {
     let mut stage = context.stage("no-network", &Setting::default())?;
     let transcript = &mut context.transcript;
@@ -68,9 +81,23 @@ fn without_network(context: &mut Context<'_>) -> Result<()> {
     stage.guest.power_on(false)?;
     let at = stage.healthy()?;
     transcript.passed("healthy at a first start without network", at, "");
-    stage.pass(WITHOUT_NETWORK)?;
+    let no_cable = |m: &Marker| matches!(m, Marker::Network { state, .. } if state.contains(NO_CABLE));
+    let (_, at, marker) = stage.guest.wait_for("word of the missing cable", BOOT_LIMIT, 0, &no_cable)?;
+    transcript.passed("missing cable is told", at, &format!("{marker:?}"));
+    // Without a network nobody switches it off in order: the plug is pulled, and the card read.
+    stage.pass(TOLD)?;
+    let cut = stage.guest.cut()?;
+    let told = told(&stage.guest.card)?;
+    if !told.contains(NO_CABLE) {
+        bail!("{FAILED} does not say why: {told:?}");
+    }
+    transcript.passed("and so it is on the card", Duration::ZERO, FAILED);
+    transcript.say(&quoted(&told));
+    stage.guest.power_on(false)?;
+    let at = stage.healthy()?;
+    let outage = Outage { cut, healthy: unix_seconds() };
     stage.guest.link(true)?;
-    transcript.say("the cable is in; the collector is still away");
+    transcript.passed("started again, and the cable is put in; the collector is still away", at, "");
     stage.pass(BUFFERS)?;
     let enrolled = |m: &Marker| matches!(m, Marker::Enrolled { .. });
     if stage.guest.markers().iter().any(|(_, marker)| enrolled(marker)) {
@@ -83,7 +110,10 @@ fn without_network(context: &mut Context<'_>) -> Result<()> {
     stage.delivers(0, RETURN_LIMIT)?;
     transcript.passed("what was buffered is delivered", begun.elapsed(), "");
     stage.pass(Duration::from_secs(10))?;
-    stage.settle(transcript, &[])?;
+    stage.settle(transcript, &[outage])?;
     stage.guest.power_off()?;
+    if stage.guest.card.read(FAILED)?.is_some() {
+        bail!("{FAILED} is still on the card, though the gateway is enrolled");
+    }
     stage.plant.end_collector()
 }

@@ -10,7 +10,10 @@ mod names;
 mod settings;
 mod tools;
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -29,7 +32,7 @@ pub fn check() -> Result<()> {
     for file in ["container/Dockerfile", "container/cross.Dockerfile"] {
         tools.hadolint(&folder(file))?;
     }
-    Tools::shellcheck(&folder("container/prometheus/key.sh"))?;
+    Tools::shellcheck(&scripts(&folder(""))?)?;
     faults.extend(container::compose(&tools)?);
     faults.extend(dashboards::faults(&tools)?);
     faults.extend(kubernetes::faults(&tools, &image)?);
@@ -47,6 +50,24 @@ pub fn check() -> Result<()> {
 /// What the collector says.
 pub fn check_settings(programs: &Programs) -> Result<()> {
     settings::check(&Tools::install()?, programs)
+}
+
+/// The shell's scripts in this folder and below it: what the system's shell is named for, or shellcheck is told of.
+fn scripts(within: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(within).with_context(|| format!("cannot read {}", within.display()))? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            found.extend(scripts(&entry.path())?);
+        } else if entry.file_type()?.is_file() {
+            let text = fs::read(entry.path())?;
+            let first = String::from_utf8_lossy(text.split(|byte| *byte == b'\n').next().unwrap_or_default()).into_owned();
+            if first.starts_with("#!") && first.ends_with("sh") || first.starts_with("# shellcheck shell=") {
+                found.push(entry.path());
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// A file or folder below `deploy/`.

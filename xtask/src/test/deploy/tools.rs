@@ -46,8 +46,8 @@ impl Tools {
         command::run(Command::new(self.python.join("bin/hadolint")).arg(file)).context("change what hadolint names")
     }
 
-    pub fn shellcheck(file: &Path) -> Result<()> {
-        command::run(Command::new("shellcheck").arg(file))
+    pub fn shellcheck(files: &[PathBuf]) -> Result<()> {
+        command::run(Command::new("shellcheck").arg("--severity=warning").args(files)).context("change what shellcheck names")
     }
 
     /// What compose makes of `files` with these profiles; `None` where there is no compose for this machine.
