@@ -102,8 +102,9 @@ pub enum StartError {
     Lock(#[from] lock::LockError),
     #[error("cannot listen on {address}: {source}")]
     Listen { address: SocketAddr, source: std::io::Error },
-    #[error("cannot use the API's certificate {}: {source}", path.display())]
-    Certificate { path: std::path::PathBuf, source: std::io::Error },
+    #[error("cannot use the API's certificate {} and key {}: {source} (both are PEM files that the collector's user can read)",
+        certificate.display(), key.display())]
+    Certificate { certificate: std::path::PathBuf, key: std::path::PathBuf, source: std::io::Error },
     #[error("there is no authority in {}: run `millrace-collector init` first", path.display())]
     NotInitialised { path: std::path::PathBuf },
     #[error(transparent)]
@@ -305,7 +306,8 @@ fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
 async fn api_tls(config: &Config) -> Result<Option<RustlsConfig>, StartError> {
     let Some(files) = &config.api.tls else { return Ok(None) };
     let loaded = RustlsConfig::from_pem_chain_file(&files.certificate, &files.key).await;
-    loaded.map(Some).map_err(|source| StartError::Certificate { path: files.certificate.clone(), source })
+    let (certificate, key) = (files.certificate.clone(), files.key.clone());
+    loaded.map(Some).map_err(|source| StartError::Certificate { certificate, key, source })
 }
 
 async fn serve_api(

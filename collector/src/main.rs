@@ -20,7 +20,7 @@ fn main() -> ExitCode {
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("millrace-collector: {error:#}");
+            eprintln!("millrace-collector: {}", cli::told(&error));
             error.downcast_ref::<cli::CommandError>().map_or(ExitCode::FAILURE, cli::CommandError::exit_code)
         }
     }

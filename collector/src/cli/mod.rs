@@ -216,6 +216,15 @@ impl CommandError {
     }
 }
 
+/// What went wrong, with its causes; one that is a part of what stands before it is not said again.
+pub fn told(error: &anyhow::Error) -> String {
+    error.chain().fold(String::new(), |text, cause| match cause.to_string() {
+        cause if text.contains(&cause) => text,
+        cause if text.is_empty() => cause,
+        cause => format!("{text}: {cause}"),
+    })
+}
+
 /// Does what the command line asks.
 ///
 /// # Errors
@@ -264,4 +273,19 @@ fn ttl(text: &str) -> Result<Duration, String> {
 
 fn role(text: &str) -> Result<Role, String> {
     Role::from_name(text).ok_or_else(|| "write viewer, operator or admin".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::{Context as _, anyhow};
+
+    use super::told;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let said_already = anyhow!("denied").context("cannot read api.key: denied");
+        assert_eq!(told(&said_already), "cannot read api.key: denied");
+        let new = Err::<(), _>(said_already).context("no TLS").unwrap_err();
+        assert_eq!(told(&new), "no TLS: cannot read api.key: denied");
+    }
 }
