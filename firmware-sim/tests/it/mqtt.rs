@@ -13,6 +13,8 @@ use crate::{
     until, within,
 };
 
+/// Messages that take the broker through all of its misbehaviour several times.
+const MANY: usize = 300;
 const ASSET: &str = "plant1/press-shop/line1/press-1";
 
 fn config(broker: SocketAddr, drain: &str) -> PlantConfig {
@@ -83,15 +85,17 @@ async fn a_change_of_state_is_told_at_once_with_its_exact_time() {
 
 #[tokio::test]
 async fn messages_that_a_broken_connection_left_open_are_sent_again_in_order_and_count_once() {
-    // Every connection ends within a dozen messages, in all ways a connection can end.
+    // Every connection ends within a dozen messages, in all ways a connection can end. Not so the last one: silence at the very end would stay, since
+    // only a lost connection has a message sent again.
     let broker = Broker::start(|index| match index % 37 {
+        _ if index >= MANY => Answer::Acknowledge,
         5..=7 => Answer::KeepSilent,
         8 | 20 => Answer::HangUp,
         30 => Answer::AcknowledgeAndHangUp,
         _ => Answer::Acknowledge,
     })
     .await;
-    let outcome = run(&broker, 300).await;
+    let outcome = run(&broker, MANY).await;
     let seen = broker.seen.lock();
     assert!(seen.connections > 10, "{} connections", seen.connections);
     let mut distinct = seen.seqs();
