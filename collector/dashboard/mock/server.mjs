@@ -25,6 +25,8 @@ export class MockServer {
   silent = false;
   /** Set to answer as a collector from before the account. */
   old = false;
+  /** How late each answer comes, in milliseconds. */
+  late = Number(process.env.MOCK_LATE_MS ?? 0);
 
   constructor(options = {}) {
     this.plant = new MockPlant(options);
@@ -123,6 +125,7 @@ export class MockServer {
     const url = new URL(request.url, 'http://mock');
     const path = decodeURIComponent(url.pathname);
     if (!path.startsWith('/api/')) return this.file(path, response);
+    if (this.late > 0) await new Promise((resolve) => setTimeout(resolve, this.late));
     if (path === '/api/v1/login') {
       const { key } = JSON.parse((await body(request)) || '{}');
       if (key !== KEY) return problem(response, 401, 'Unknown key');

@@ -138,8 +138,11 @@ function Inside(props: { session: Session; words: Translator; setLanguage: (l: L
       changed: () => redraw(0),
     });
     setLink(made);
-    plant.load(true).catch(() => {});
-    return () => made.end();
+    plant.start();
+    return () => {
+      made.end();
+      plant.end();
+    };
   }, [plant]);
 
   useEffect(() => {

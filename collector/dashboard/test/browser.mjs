@@ -27,6 +27,11 @@ after(async () => {
 });
 
 const shot = (page, name) => page.screenshot({ path: join(OUT, `${name}.png`), fullPage: true });
+/** The link can be up before the first answer is drawn: waits for both. */
+async function live(page, machines = 12) {
+  await page.waitForSelector('.chip.health-live');
+  await page.waitForFunction((n) => document.querySelectorAll('.row.machine').length === n, machines);
+}
 const row = (page, name) => page.locator('.row.machine', { has: page.locator(`a.machine-link:text-is("${name}")`) });
 
 /** Runs `body` with a page that is logged in, and fails if the page reported anything wrong. */
@@ -62,9 +67,7 @@ test('a wrong key is refused in words, the right one leads to the plant', async 
 
 test('plant: numbers change by themselves, the abnormal stands out in words, nothing breaks the content security policy', async () => {
   await inside({}, async (page) => {
-    await page.waitForSelector('.chip.health-live');
-    // The link can be up before the first answer is drawn.
-    await page.waitForFunction(() => document.querySelectorAll('.row.machine').length === 12);
+    await live(page);
     await changes(() => page.locator('[data-testid=plant-parts]').textContent(), 'the plant’s parts');
     await changes(() => row(page, 'press-1').locator('[data-testid=parts]').textContent(), 'the parts of press-1');
     assert.match(await row(page, 'mill-2').textContent(), /Unplanned stop.*tool break/);
@@ -279,7 +282,7 @@ test('a stopped collector is told plainly and announced; when it is back the pag
   await inside(
     {},
     async (page) => {
-      await page.waitForSelector('.chip.health-live');
+      await live(page);
       await own.close();
       await page.waitForSelector('.banner-down', { timeout: 20_000 });
       assert.match(await page.locator('.banner').textContent(), /No link\..*not answered since \d\d:\d\d:\d\d/);
@@ -299,6 +302,22 @@ test('a stopped collector is told plainly and announced; when it is back the pag
     },
     own,
   ).finally(() => own.close());
+});
+
+test('an overview that could not be fetched is said, and fetched again while the link is up', async () => {
+  await inside({}, async (page) => {
+    await live(page);
+    let refused = 0;
+    await page.route('**/api/v1/assets?*', (route) => {
+      if (refused++ > 0) return route.continue();
+      return route.fulfill({ status: 503, contentType: 'application/problem+json', body: JSON.stringify({ title: 'Busy', detail: 'The store is busy.' }) });
+    });
+    await page.reload();
+    await page.waitForSelector('.chip.health-live');
+    await page.waitForSelector('.wait:text-is("Could not be loaded: The store is busy.")');
+    await live(page);
+    assert.ok(refused >= 2, 'it was asked again');
+  });
 });
 
 test('phone: nothing sticks out sideways on any page, in either language', async () => {

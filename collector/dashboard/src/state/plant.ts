@@ -4,7 +4,7 @@
  * Invariant: an object in here is never changed, only replaced, so a row whose object is the same need not be drawn again.
  */
 
-import { api } from '../api/client.ts';
+import { ApiError, api } from '../api/client.ts';
 import type { Anomaly, Asset, Gateway, ServerMessage } from '../api/types.ts';
 
 const KEPT_ANOMALIES = 100;
@@ -31,6 +31,7 @@ export class Plant {
   private messageListeners = new Set<(message: ServerMessage) => void>();
   private renewedAt = 0;
   private renewTimer: ReturnType<typeof setTimeout> | null = null;
+  private ended = false;
   private notifyTimer: ReturnType<typeof setTimeout> | null = null;
   private collator = new Intl.Collator('en', { numeric: true });
 
@@ -85,15 +86,27 @@ export class Plant {
   renew(): void {
     const wait = this.renewedAt + RENEW_EVERY_MS - Date.now();
     if (wait > 0) {
-      this.renewTimer ??= setTimeout(() => {
-        this.renewTimer = null;
-        this.renew();
-      }, wait);
+      this.renewTimer ??= setTimeout(this.due, wait);
       return;
     }
-    this.renewedAt = Date.now();
     this.generation++;
-    this.load(true).catch(() => {});
+    this.start();
+  }
+
+  /** Fetches all, and again a moment later while that fails: nothing else would ask again as long as the link is up. */
+  start(): void {
+    this.renewedAt = Date.now();
+    this.load(true).catch((error: unknown) => {
+      const told = error instanceof ApiError ? (error.retryAfterS ?? 0) * 1_000 : 0;
+      if (!this.ended) this.renewTimer ??= setTimeout(this.due, Math.max(RENEW_EVERY_MS, told));
+    });
+  }
+
+  /** Nobody looks any more. */
+  end(): void {
+    this.ended = true;
+    if (this.renewTimer !== null) clearTimeout(this.renewTimer);
+    this.renewTimer = null;
   }
 
   apply(message: ServerMessage): void {
@@ -130,6 +143,11 @@ export class Plant {
     for (const listener of this.messageListeners) listener(message);
     if (message.type === 'Events' || message.type === 'Alerts') this.notify();
   }
+
+  private due = () => {
+    this.renewTimer = null;
+    this.renew();
+  };
 
   private sort(): void {
     this.assets = [...this.byPath.values()].sort((a, b) => this.collator.compare(a.asset, b.asset));
