@@ -7,7 +7,7 @@
 //! | that the run has begun, and what it found | at once, before samples are taken |
 //! | records, with the state of their assets | [`GROUPING`] after the last commit |
 //! | the state of all assets that changed | half of the durability interval after the last such commit |
-//! | that nothing comes in | once, after [`IDLE`]; the next sample is committed at once |
+//! | that nothing comes in | after [`IDLE`], and each [`IDLE_AGAIN`] |
 //! | what came back from a disk that is full or failed | each [`RETRY`], with what was made meanwhile |
 //!
 //! Under a write budget that will not do, the first two are stretched (`budget`). Pure: the simulation drives it as the program does.
@@ -33,8 +33,10 @@ pub use crate::pipeline::Commit;
 
 /// Commits that are wanted early (there are records) keep this distance, so that they are grouped.
 pub const GROUPING: Duration = Duration::from_millis(200);
-/// Without anything new for so long (or half the durability interval), one more commit says so; then there is none.
+/// Without anything new for so long (or half the durability interval), one more commit says so.
 pub const IDLE: Duration = Duration::from_secs(2);
+/// Then it is said this often: what a power cut may have taken came in after the last commit, and some 150 small writes a day are little.
+pub const IDLE_AGAIN: Duration = Duration::from_secs(600);
 /// After a commit was refused.
 pub const RETRY: Duration = Duration::from_secs(1);
 
@@ -235,7 +237,8 @@ impl Core {
             return Some(self.commit(now, full, false, false));
         }
         // What comes in next comes at no time that could be told beforehand.
-        (!self.changed && !self.idle && quiet >= full_interval.max(micros(IDLE))).then(|| self.commit(now, true, false, true))
+        let said = if self.idle { IDLE_AGAIN } else { IDLE };
+        (!self.changed && quiet >= full_interval.max(micros(said))).then(|| self.commit(now, true, false, true))
     }
 
     /// The last commit, marked clean; what is open stays in its checkpoint. Nothing may be under way.

@@ -484,6 +484,28 @@ fn a_clean_end_leaves_nothing_to_be_told() {
     assert!(world.stored().losses.is_empty());
 }
 
+#[test]
+fn a_power_cut_after_a_quiet_night_puts_in_doubt_its_last_minutes_alone() {
+    let mut world = World::new("", roomy());
+    world.send();
+    world.seconds(60);
+    let mut commits = 0;
+    for _ in 0..8 * 3_600 {
+        world.wait(1_000_000);
+        for _ in 0..3 {
+            world.step();
+            commits += usize::from(world.run.as_ref().unwrap().outcome.is_some());
+        }
+    }
+    assert!((40..=50).contains(&commits), "{commits} commits in eight hours");
+    let cut = world.now().wall;
+    world.end(true);
+    world.seconds(10);
+    let losses: Vec<_> = world.stored().losses.into_iter().filter(|l| l.reason == LossReason::PowerCut).collect();
+    let [loss] = losses.as_slice() else { panic!("{losses:#?}") };
+    assert!(loss.from.plus_micros(601 * S) >= cut, "{loss:?} begins long before the cut at {cut:?}");
+}
+
 /// How far the provisional timeline is off.
 const OFF: i64 = 1_000 * S;
 
