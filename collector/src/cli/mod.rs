@@ -5,6 +5,7 @@
 mod admin;
 mod audit;
 mod generate;
+mod health;
 mod init;
 mod query;
 mod serve;
@@ -75,6 +76,9 @@ pub enum Command {
     /// Enrolled gateways.
     #[command(subcommand)]
     Gateway(GatewayCommand),
+    /// Whether the running server takes data in and keeps it: ends with 1, and says what is at fault, if not.
+    #[command(after_help = "Example:\n  millrace-collector health --config /etc/millrace/collector.toml")]
+    Health,
     /// Ask one SQL question: of the running server, or of the files if none runs.
     #[command(after_help = "Example:\n  millrace-collector sql \"SELECT asset, sum(count) FROM window_summaries GROUP BY asset\"")]
     Sql {
@@ -238,6 +242,7 @@ pub async fn execute(cli: Cli) -> Result<(), CommandError> {
         Command::Token(TokenCommand::Create { gateway, ttl }) => admin::create_token(&Config::load(path)?, &gateway, ttl).await,
         Command::Key(command) => admin::keys(&Config::load(path)?, command).await,
         Command::Gateway(command) => admin::gateways(&Config::load(path)?, command).await,
+        Command::Health => health::health(&Config::load(path)?).await,
         Command::Sql { statement, server, format } => query::sql(Config::load(path)?, &statement, &server, format).await,
         Command::Audit { server, format } => audit::audit(Config::load(path)?, &server, format).await,
         Command::Export(args) => query::export(Config::load(path)?, &args).await,

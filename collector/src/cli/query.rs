@@ -103,15 +103,18 @@ pub(super) fn whom(config: &Config, server: &ServerArgs) -> Result<Whom, Command
         Ok(lock) => Ok(Whom::Files(lock)),
         Err(error @ (CommandError::Usage(_) | CommandError::Start(_))) => Err(error),
         // Also if the files are another user's: then only the server can answer.
-        Err(_) => {
-            let scheme = if config.api.tls.is_some() { "https" } else { "http" };
-            let mut address = config.api.listen;
-            if address.ip().is_unspecified() {
-                address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
-            }
-            Ok(Whom::Server(format!("{scheme}://{address}")))
-        }
+        Err(_) => Ok(Whom::Server(own_address(config))),
     }
+}
+
+/// Where the server of this configuration answers on this machine.
+pub(super) fn own_address(config: &Config) -> String {
+    let scheme = if config.api.tls.is_some() { "https" } else { "http" };
+    let mut address = config.api.listen;
+    if address.ip().is_unspecified() {
+        address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+    }
+    format!("{scheme}://{address}")
 }
 
 async fn ask(config: Config, statement: &str, server: &ServerArgs, max_rows: Option<usize>) -> Result<Answer, CommandError> {

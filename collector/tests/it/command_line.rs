@@ -5,6 +5,10 @@ use std::{
     process::{Command, Output},
 };
 
+use collector::health::Part;
+
+use crate::plant::Site;
+
 const BINARY: &str = env!("CARGO_BIN_EXE_millrace-collector");
 
 fn run(args: &[&str], config: &Path) -> Output {
@@ -113,6 +117,33 @@ fn keys_and_tokens_are_made_listed_and_revoked() {
     assert_eq!(token.url, "https://localhost:8443");
     assert_eq!(token.ca_sha256.len(), 64);
     assert_eq!(run(&["token", "create", "--gateway", "Not Valid"], &config).status.code(), Some(64));
+}
+
+/// The command `health` of a configuration whose server may run in this process.
+pub async fn health(config: &Path) -> Output {
+    let config = config.to_owned();
+    tokio::task::spawn_blocking(move || run(&["health"], &config)).await.expect("ran")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_tells_a_server_that_is_away_one_that_works_and_one_at_fault_from_each_other() {
+    let site = Site::new("").await;
+    let collector = site.start().await;
+    let address = collector.api_address;
+    let config = site.dir.path().join("collector.toml");
+    std::fs::write(&config, site.config_text().replacen("127.0.0.1:0", &address.to_string(), 1)).expect("written");
+    let output = health(&config).await;
+    assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(0), "ready\n"), "{}", text(&output.stderr));
+
+    collector.app.health.failed(Part::Lake, "the volume is full");
+    let output = health(&config).await;
+    assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(1), "lake: the volume is full\n"));
+    assert!(text(&output.stderr).contains("not ready"), "{}", text(&output.stderr));
+
+    collector.stop().await;
+    let output = health(&config).await;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains(&format!("the server at http://{address} did not answer")), "{}", text(&output.stderr));
 }
 
 #[test]

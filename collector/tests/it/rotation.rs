@@ -15,7 +15,10 @@ use protocol::Ack;
 use rcgen::{CertificateParams, KeyPair};
 use reqwest::{Certificate, Client, Identity};
 
-use crate::plant::{Gateway, NEVER_COMMIT, PATIENCE, Site, csr, enroll_with, eventually, id, install_tls, stored};
+use crate::{
+    command_line::health,
+    plant::{Gateway, NEVER_COMMIT, PATIENCE, Site, csr, enroll_with, eventually, id, install_tls, stored},
+};
 
 /// Sends one entry after the other, each over a connection of its own, until it is told to stop; gives how many.
 async fn deliver_until(stop: Arc<AtomicBool>, gateway: Gateway) -> u64 {
@@ -122,6 +125,10 @@ async fn the_apis_certificate_is_taken_anew_and_a_broken_one_is_not() {
     let port = collector.api_address.port();
     let (before, after) = (client(&first.0, None), client(&second.0, None));
     assert!(answers(&before, port).await && !answers(&after, port).await);
+    let file = site.dir.path().join("health.toml");
+    std::fs::write(&file, text.replacen("127.0.0.1:0", &format!("127.0.0.1:{port}"), 1)).expect("written");
+    let output = health(&file).await;
+    assert_eq!(output.status.code(), Some(0), "a certificate of another name: {}", String::from_utf8_lossy(&output.stderr));
 
     replace(&certificate, &second.0);
     tokio::time::sleep(collector::authority::LOOK_EVERY * 2).await;
