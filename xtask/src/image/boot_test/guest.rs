@@ -55,6 +55,8 @@ pub struct Guest {
     /// What it calls itself on its network; its ports are reached there.
     pub address: &'static str,
     pub console: Port,
+    /// A second network card, whose cable ends where nobody gives addresses: a network of machines alone.
+    pub has_second_card: bool,
     ssh: SocketAddr,
     key: PathBuf,
     folder: PathBuf,
@@ -101,6 +103,7 @@ impl Guest {
             mqtt: ports.mqtt,
             address: BY_DHCP,
             console: Port::Serial,
+            has_second_card: false,
             ssh: ports.ssh,
             key: key.to_path_buf(),
             folder: folder.to_path_buf(),
@@ -147,6 +150,9 @@ impl Guest {
         qemu.args(["-device", "virtio-blk-pci,drive=card,write-cache=on,bootindex=0"]);
         qemu.args(["-netdev", &format!("user,id=net,{},{}", forward(self.mqtt, 1883), forward(self.ssh, 22))]);
         qemu.args(["-device", "virtio-net-pci,netdev=net,id=nic,romfile=", "-device", "virtio-rng-pci"]);
+        if self.has_second_card {
+            qemu.args(["-netdev", "hubport,id=machines,hubid=1", "-device", "virtio-net-pci,netdev=machines,romfile="]);
+        }
         qemu.args(["-chardev", &format!("file,id=console,path={}", console.display())]);
         match self.console {
             Port::Serial => qemu.args(["-serial", "chardev:console"]),
