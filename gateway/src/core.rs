@@ -7,10 +7,10 @@
 //! | that the run has begun, and what it found | at once, before samples are taken |
 //! | records, with the state of their assets | [`GROUPING`] after the last commit |
 //! | the state of all assets that changed | half of the durability interval after the last such commit |
-//! | that nothing comes in | after [`IDLE`], and each [`IDLE_AGAIN`] |
+//! | that nothing comes in | after [`IDLE`], then each [`IDLE_AGAIN`]; not before half of the durability interval |
 //! | what came back from a disk that is full or failed | each [`RETRY`], with what was made meanwhile |
 //!
-//! Under a write budget that will not do, the first two are stretched (`budget`). Pure: the simulation drives it as the program does.
+//! Under a write budget that will not do, what goes by intervals is stretched (`budget`). Pure: the simulation drives it as the program does.
 //!
 //! Invariants: one commit is under way at a time; records that came back go before newer ones; each sample is taken in once.
 
@@ -35,7 +35,7 @@ pub use crate::pipeline::Commit;
 pub const GROUPING: Duration = Duration::from_millis(200);
 /// Without anything new for so long (or half the durability interval), one more commit says so.
 pub const IDLE: Duration = Duration::from_secs(2);
-/// Then it is said this often: what a power cut may have taken came in after the last commit, and some 150 small writes a day are little.
+/// Then it is said this often: what a power cut may have taken came in after the last commit, and 144 small writes a day are little.
 pub const IDLE_AGAIN: Duration = Duration::from_secs(600);
 /// After a commit was refused.
 pub const RETRY: Duration = Duration::from_secs(1);

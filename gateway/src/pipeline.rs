@@ -74,9 +74,9 @@ pub struct Manner {
     pub full: bool,
     /// The last one of an orderly shutdown.
     pub clean: bool,
-    /// The next one is made when something comes in, and not before.
+    /// Nothing has come in for a while; the next one is made when something does, or to say so again.
     pub idle: bool,
-    /// When the next full one will be made, at the latest.
+    /// How long after this one the next full one will be made, at the latest, if something comes in.
     pub interval_us: i64,
     /// The disk is full: say what is lost if only the urgent records find room.
     pub reduced: bool,

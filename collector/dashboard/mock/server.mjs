@@ -25,7 +25,7 @@ export class MockServer {
   silent = false;
   /** Set to answer as a collector from before the account. */
   old = false;
-  /** How late each answer comes, in milliseconds. */
+  /** How late each answer of the API comes, in milliseconds; MOCK_LATE_MS sets it, to see that no page and no test takes an early answer for granted. */
   late = Number(process.env.MOCK_LATE_MS ?? 0);
 
   constructor(options = {}) {

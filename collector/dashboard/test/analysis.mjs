@@ -96,8 +96,9 @@ export async function stopReason(page, url) {
 export async function maintenancePage(page, url) {
   const all = await machines(page, url);
   await page.goto(`${url}/#/maintenance`);
-  // Every machine is ranked; one that has just come is so at the next round.
-  await page.waitForFunction((n) => document.querySelectorAll('.ranked-row').length >= n, Math.min(40, all.length));
+  // Every machine is ranked; one that has just come is so at the next round, a minute later.
+  await page.waitForFunction((n) => document.querySelectorAll('.ranked-row').length >= n, Math.min(40, all.length), { timeout: 75_000 });
+  assert.ok((await page.locator('.ranked-row').count()) <= 40, 'so many rows at the most');
   const texts = await page.locator('.ranked-row').allTextContents();
   for (const text of texts) assert.ok(!/NaN|undefined|Infinity/.test(text), text);
   // Without a prediction it is said what is missing; with one there is a line for it.

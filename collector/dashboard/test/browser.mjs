@@ -304,19 +304,41 @@ test('a stopped collector is told plainly and announced; when it is back the pag
   ).finally(() => own.close());
 });
 
-test('an overview that could not be fetched is said, and fetched again while the link is up', async () => {
+test('an overview that could not be fetched is said, and fetched again while the link is up, and nothing else is', async () => {
   await inside({}, async (page) => {
     await live(page);
-    let refused = 0;
+    let refuses = true;
+    let asked = [];
     await page.route('**/api/v1/assets?*', (route) => {
-      if (refused++ > 0) return route.continue();
-      return route.fulfill({ status: 503, contentType: 'application/problem+json', body: JSON.stringify({ title: 'Busy', detail: 'The store is busy.' }) });
+      asked.push(Date.now());
+      if (!refuses) return route.continue();
+      return route.fulfill({ status: 503, contentType: 'application/problem+json', headers: { 'retry-after': '4' }, body: JSON.stringify({ title: 'Busy', detail: 'The store is busy.' }) });
     });
+    const again = async (times) => {
+      for (let i = 0; i < 60 && asked.length < times; i++) await page.waitForTimeout(500);
+      assert.ok(asked.length >= times, `it was asked ${asked.length} times`);
+    };
     await page.reload();
     await page.waitForSelector('.chip.health-live');
-    await page.waitForSelector('.wait:text-is("Could not be loaded: The store is busy.")');
+    await page.waitForSelector('text=Could not be loaded: The store is busy.');
+    await again(2);
+    assert.ok(asked[1] - asked[0] >= 3_900, `not before the time that was told: ${asked[1] - asked[0]} ms`);
+    refuses = false;
     await live(page);
-    assert.ok(refused >= 2, 'it was asked again');
+
+    // A machine that the live link tells of is shown meanwhile, and its history is not fetched over and over.
+    refuses = true;
+    asked = [];
+    let histories = 0;
+    page.on('request', (r) => {
+      if (r.url().includes('/api/v1/states')) histories++;
+    });
+    await page.goto(`${server.url}/#/machine/plant1/machining/line1/mill-1`);
+    await page.reload();
+    await page.waitForSelector('.chart canvas');
+    histories = 0;
+    await again(3);
+    assert.equal(histories, 0);
   });
 });
 

@@ -32,7 +32,10 @@ pub(super) async fn health(config: &Config) -> Result<(), CommandError> {
         None => client.tls_certs_only([]),
     };
     let response = client.build().map_err(failed)?.get(format!("{url}/health/ready")).send().await.map_err(failed)?;
-    let Ready { ready, faults } = response.json().await.map_err(failed)?;
+    let status = response.status();
+    let text = response.text().await.map_err(failed)?;
+    // A server with too many requests under way answers otherwise, and so does another program that has the port.
+    let Ok(Ready { ready, faults }) = serde_json::from_str(&text) else { return Err(query::refused(status, &text)) };
     if ready {
         return say("ready");
     }

@@ -185,12 +185,15 @@ async fn request<T: DeserializeOwned>(
     let client = client.build().map_err(failed)?;
     let response = ask(&client, url).header("x-api-key", key).send().await.map_err(failed)?;
     if !response.status().is_success() {
-        let status = response.status();
-        let text = response.text().await.unwrap_or_default();
-        let detail = serde_json::from_str::<Value>(&text).ok().and_then(|problem| Some(problem.get("detail")?.as_str()?.to_owned()));
-        return Err(CommandError::Refused(format!("{status}: {}", detail.unwrap_or(text))));
+        return Err(refused(response.status(), &response.text().await.unwrap_or_default()));
     }
     response.json().await.map_err(failed)
+}
+
+/// What the server said instead of an answer: a problem's detail, or else its text.
+pub(super) fn refused(status: reqwest::StatusCode, text: &str) -> CommandError {
+    let detail = serde_json::from_str::<Value>(text).ok().and_then(|problem| Some(problem.get("detail")?.as_str()?.to_owned()));
+    CommandError::Refused(format!("{status}: {}", detail.unwrap_or_else(|| text.to_owned())))
 }
 
 pub(super) fn write(answer: &Answer, format: Format, out: &mut dyn Write) -> std::io::Result<()> {

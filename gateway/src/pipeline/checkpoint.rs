@@ -39,9 +39,9 @@ pub(super) struct Head<'a> {
     pub(super) full_at: Timestamp,
     pub(super) boot_id: u64,
     pub(super) clean: bool,
-    /// Nothing came in for a while, and the next commit was to be made when something did, whenever that would be.
+    /// Nothing had come in for a while.
     pub(super) idle: bool,
-    /// How long after `full_at` the next such commit was to be, at most.
+    /// How long after `full_at` the next such commit was to be, at most, if something came in.
     pub(super) interval_us: i64,
     pub(super) ledger: Cow<'a, Ledger>,
     pub(super) lost_after: u64,

@@ -100,14 +100,27 @@ impl Pipeline {
 
     /// After a kill: a sender's gap lies between the last commit of its asset and the latest moment at which the next was due.
     fn senders_after_a_cut(&mut self, (full_at, until): (Timestamp, Timestamp), interval_us: i64, as_of: &BTreeMap<u32, Timestamp>) {
+        // The part of an asset is written for the last time when its last window has closed.
+        let Lengths { length_us, lateness_us, grace_us } = self.lengths;
+        let closing_us = [length_us, lateness_us, grace_us].into_iter().fold(interval_us, i64::saturating_add);
         for sender in &mut self.registry.senders {
-            let committed = as_of.get(&sender.asset).map_or(full_at, |at| full_at.max(*at));
+            let written = as_of.get(&sender.asset).copied().unwrap_or(full_at);
+            let committed = full_at.max(written);
             // What a kill took came in after the commit. A sender whose clock does not agree with ours keeps its own, and one that was not heard
             // since a kill before may have sent what is missing before that.
             let not_heard = sender.missing_before.replace(until.max(committed)).is_some();
             sender.last_at = sender.last_at.map(|last| {
-                let agrees = committed.micros_since(last).abs() <= interval_us;
-                if agrees && !not_heard { last.max(committed) } else { last }
+                let (ago_us, silent_us) = (written.micros_since(last), committed.micros_since(written));
+                if not_heard {
+                    last
+                } else if committed.micros_since(last).abs() <= interval_us {
+                    last.max(committed)
+                } else if (-interval_us..=closing_us).contains(&ago_us) {
+                    // Silent for a while: by its own clock the commit was that much later than what it sent last.
+                    last.plus_micros(silent_us)
+                } else {
+                    last
+                }
             });
         }
     }

@@ -28,7 +28,7 @@ pub struct Provision {
     /// Public key that may log in as root by SSH, or its file; without one there is no SSH
     #[arg(long, value_name = "FILE|KEY")]
     pub ssh_key: Option<String>,
-    /// Fixed address, as 192.168.1.20/24 (of the Wi-Fi where there is one, else of the cable); DHCP without it
+    /// Fixed address, as 192.168.1.20/24 (of the Wi-Fi where there is one, else of eth0); DHCP without it
     #[arg(long, value_name = "A.B.C.D/LEN")]
     pub static_ip: Option<String>,
     /// Router to go with the fixed address

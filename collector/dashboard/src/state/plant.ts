@@ -12,6 +12,8 @@ const ANOMALY_DAYS_MS = 86_400_000;
 /** Listeners hear of changes at most this often. */
 const NOTIFY_EVERY_MS = 200;
 const RENEW_EVERY_MS = 3_000;
+const RETRY_MS = 3_000;
+const RETRY_CAP_MS = 60_000;
 /** Smaller differences between the collector's clock and ours are noise of the network. */
 const CLOCK_NOISE_MS = 250;
 
@@ -31,6 +33,8 @@ export class Plant {
   private messageListeners = new Set<(message: ServerMessage) => void>();
   private renewedAt = 0;
   private renewTimer: ReturnType<typeof setTimeout> | null = null;
+  private retryTimer: ReturnType<typeof setTimeout> | null = null;
+  private retryMs = RETRY_MS;
   private ended = false;
   private notifyTimer: ReturnType<typeof setTimeout> | null = null;
   private collator = new Intl.Collator('en', { numeric: true });
@@ -82,31 +86,52 @@ export class Plant {
     }
   }
 
-  /** Something may have been missed. However often that is said, it is fetched now and then only. */
+  /** Something may have been missed: pages fetch anew as well. However often that is said, it is done now and then only. */
   renew(): void {
     const wait = this.renewedAt + RENEW_EVERY_MS - Date.now();
     if (wait > 0) {
-      this.renewTimer ??= setTimeout(this.due, wait);
+      this.renewTimer ??= setTimeout(() => {
+        this.renewTimer = null;
+        this.renew();
+      }, wait);
       return;
     }
+    this.renewedAt = Date.now();
     this.generation++;
     this.start();
   }
 
-  /** Fetches all, and again a moment later while that fails: nothing else would ask again as long as the link is up. */
+  /** Fetches the overview, and again while that fails, ever more rarely: as long as the link is up nobody else would ask again. */
   start(): void {
-    this.renewedAt = Date.now();
-    this.load(true).catch((error: unknown) => {
-      const told = error instanceof ApiError ? (error.retryAfterS ?? 0) * 1_000 : 0;
-      if (!this.ended) this.renewTimer ??= setTimeout(this.due, Math.max(RENEW_EVERY_MS, told));
-    });
+    if (this.retryTimer !== null) clearTimeout(this.retryTimer);
+    this.retryTimer = null;
+    this.load(true).then(
+      () => {
+        this.retryMs = RETRY_MS;
+      },
+      (error: unknown) => {
+        const told = error instanceof ApiError ? (error.retryAfterS ?? 0) * 1_000 : 0;
+        this.retry(Math.max(this.retryMs, told));
+        this.retryMs = Math.min(this.retryMs * 2, RETRY_CAP_MS);
+      },
+    );
+  }
+
+  private retry(wait: number): void {
+    if (this.ended || this.retryTimer !== null) return;
+    this.retryTimer = setTimeout(() => {
+      this.retryTimer = null;
+      // Nobody sees it.
+      if (document.hidden) this.retry(wait);
+      else this.start();
+    }, wait);
   }
 
   /** Nobody looks any more. */
   end(): void {
     this.ended = true;
-    if (this.renewTimer !== null) clearTimeout(this.renewTimer);
-    this.renewTimer = null;
+    for (const timer of [this.renewTimer, this.retryTimer]) if (timer !== null) clearTimeout(timer);
+    this.renewTimer = this.retryTimer = null;
   }
 
   apply(message: ServerMessage): void {
@@ -143,11 +168,6 @@ export class Plant {
     for (const listener of this.messageListeners) listener(message);
     if (message.type === 'Events' || message.type === 'Alerts') this.notify();
   }
-
-  private due = () => {
-    this.renewTimer = null;
-    this.renew();
-  };
 
   private sort(): void {
     this.assets = [...this.byPath.values()].sort((a, b) => this.collator.compare(a.asset, b.asset));

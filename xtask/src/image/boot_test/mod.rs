@@ -85,7 +85,7 @@ pub enum Part {
     Provision,
     /// What the gateway takes with no, 100 and 10,000 signals, by the guest's own account
     Footprint,
-    /// The systems of rpi4 and rpi5: a fixed address, then Wi-Fi with a password (by simulated radios)
+    /// The systems of rpi4 and rpi5: a fixed address and a second network card, then Wi-Fi (by simulated radios) with what a person gets wrong of it
     Network,
     /// The rpi3 image on qemu's raspi3b, as far as it goes
     Rpi3,

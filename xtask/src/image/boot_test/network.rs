@@ -67,7 +67,12 @@ fn play(context: &mut Context<'_>, board: Board) -> Result<()> {
     transcript.passed(&format!("{board}: gateway healthy", board = board.name()), at, &format!("kernel {}", kernel.trim()));
     transcript.passed("enrolled from a fixed address", enrolled, FIXED);
     fixed(transcript, &stage.guest)?;
-    told(transcript, &mut stage, "a second network card without DHCP is told", "eth1: no address: no DHCP server has answered")?;
+    told(
+        transcript,
+        &mut stage,
+        "a second network card without DHCP is told",
+        "eth1: no address: no DHCP server has answered (STATIC_IP is of eth0)",
+    )?;
     stage.start_machines()?;
     stage.delivers(0, DELIVERY_LIMIT)?;
     stage.guest.power_off()?;

@@ -75,7 +75,10 @@ impl Image {
         }
         let user: Vec<u32> = self.last("USER").split(':').filter_map(|id| id.parse().ok()).collect();
         faults.extend(must(user.len() == 2 && user.iter().all(|id| *id > 0), "Dockerfile: USER must be numbers that are not root's"));
-        faults.extend(must(self.last("HEALTHCHECK").contains("/health/ready"), "Dockerfile: the health check does not ask /health/ready"));
+        faults.extend(must(
+            self.last("HEALTHCHECK").contains(r#"["/usr/bin/millrace-collector", "health"]"#),
+            "Dockerfile: the health check is not the program's own",
+        ));
         faults.extend(must(
             self.last("ENTRYPOINT").contains("/usr/bin/millrace-collector"),
             "Dockerfile: the entry point is not the program",
