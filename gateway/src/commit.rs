@@ -18,7 +18,7 @@ use std::{
 };
 
 use protocol::{DATA, EntryStamp, Loss, LossReason, Record, Timestamp, URGENT};
-use spool::{Append, Checkpoint, Lane, NewEntry, OpenReport, Salvaged, Spool, SpoolError, SpoolTime};
+use spool::{Append, Checkpoint, GenerationView, Lane, NewEntry, OpenReport, Salvaged, Spool, SpoolError, SpoolTime};
 use tokio::sync::Notify;
 
 use crate::{
@@ -121,7 +121,11 @@ pub fn write(spool: &Spool, mut commit: Commit, now: Now, boot_id: u64) -> Outco
         Ok(()) => return Outcome::Durable { entries: blocks.len() as u64, bytes, unencodable, relief },
         Err(error) => error,
     };
-    let reason = Reason::from(error);
+    let reason = match Reason::from(error) {
+        // Nobody holds what could make room by going: it would be as full for ever.
+        Reason::Full(error @ SpoolError::Full { .. }) if spool.view().iter().all(GenerationView::acknowledged) => Reason::TooLarge(error),
+        reason => reason,
+    };
     let (Reason::Full(_), Some(head)) = (&reason, commit.reduced_head.take()) else { return Outcome::Failed { commit, relief, reason } };
     if !blocks.iter().any(|block| block.lane == URGENT) {
         return Outcome::Failed { commit, relief, reason };

@@ -84,7 +84,8 @@ impl Store {
     async fn connect(options: SqliteConnectOptions, connections: u32) -> Result<Self, sqlx::Error> {
         let pool = SqlitePoolOptions::new()
             .max_connections(connections)
-            .min_connections(1)
+            // With a minimum the pool opens one in the background beside the first, and of two that make a new file's journal a WAL one fails.
+            .min_connections(0)
             .idle_timeout(None)
             .max_lifetime(None)
             .connect_with(options)
@@ -129,5 +130,23 @@ impl Store {
     /// Waits for statements under way, then closes.
     pub async fn close(&self) {
         self.pool.close().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two connections that opened a new file at once made one of them fail: "database is locked".
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn new_databases_are_opened_also_while_the_machine_is_busy() {
+        let dir = tempfile::tempdir().unwrap();
+        let opened = (0..48).map(|number| {
+            let path = dir.path().join(format!("{number}.db"));
+            tokio::spawn(async move { Store::open(&path).await.map(|store| store.pool.size()) })
+        });
+        for opened in opened.collect::<Vec<_>>() {
+            assert_eq!(opened.await.unwrap().unwrap(), 1, "one connection makes the file");
+        }
     }
 }

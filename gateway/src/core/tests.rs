@@ -366,6 +366,33 @@ fn memory_that_does_not_last_gives_up_data_first_and_counts_it() {
     assert_eq!(stored.anomalies, 1);
 }
 
+/// It once was tried as it was for ever, and nothing became durable any more.
+#[test]
+fn more_than_an_empty_spool_can_hold_is_halved_until_it_fits() {
+    let options = Options { max_bytes: 64 << 10, generation_bytes: 8 << 10, ..Options::default() };
+    let quick = "[window]\nlength = \"1s\"\nallowed_lateness = \"0s\"\n[limits]\nmax_pending_records = 10000";
+    let mut world = World::new(quick, options);
+    world.disk.set_faults(Faults { failing_syncs: u32::MAX, ..Faults::default() });
+    for message in 0..200_u64 {
+        // Values that can't be compressed (SplitMix64).
+        let value = |signal: u64| {
+            let x = (message * 50 + signal + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+            let x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            let x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+            (x ^ (x >> 31)) >> 12
+        };
+        let fields: Vec<String> = (0..50).map(|signal| format!("\"s{signal}\":{}", value(signal))).collect();
+        world.say(format!("{{{}}}", fields.join(",")));
+        world.seconds(1);
+    }
+    world.heal();
+    world.seconds(60);
+    let count: u64 = world.stored().windows.iter().map(|w| w.count).sum();
+    let books = world.books();
+    assert!(count > 0 && books.lost_after > 0, "{count} stored, {books:?}");
+    assert_eq!((books.taken, books.taken), (10_000, count + books.lost_after + books.open), "{books:?}");
+}
+
 #[test]
 fn a_spool_without_room_for_data_takes_what_is_urgent() {
     let options = Options { max_bytes: 256 << 10, generation_bytes: 32 << 10, ..Options::default() };

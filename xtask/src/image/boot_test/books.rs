@@ -56,7 +56,9 @@ pub fn judge(account: &Account<'_>) -> Verdict {
         length: account.length,
     });
     verdict.violations.extend(account.losses.iter().filter_map(|loss| too_wide(loss, account)));
-    let marked = |outage: &Outage| account.losses.iter().any(|l| l.reason == "power_cut" && l.from <= outage.cut && l.to >= outage.cut);
+    // By the guest's clock a commit can be a moment later than the cut.
+    let holds = |l: &LossRow, cut: f64| l.reason == "power_cut" && l.from <= cut + SLACK_S && l.to >= cut;
+    let marked = |outage: &Outage| account.losses.iter().any(|loss| holds(loss, outage.cut));
     // A cut that hit a boot before the gateway ran lies in the range of the one before it.
     for outage in account.outages.iter().filter(|outage| !marked(outage)) {
         let into = outage.cut + account.length.as_secs_f64() - account.plant_ended;
@@ -166,6 +168,12 @@ mod tests {
     #[test]
     fn a_cut_that_the_gateway_does_not_report_is_told() {
         assert_eq!(verdict(1_800, &[]).violations.iter().filter(|v| v.contains("reports as a power cut")).count(), 2);
+    }
+
+    #[test]
+    fn a_range_that_begins_a_moment_after_the_cut_by_the_guests_clock_is_its_range() {
+        assert!(verdict(1_800, &[loss("power_cut", 0, 0.04, 79.0)]).violations.is_empty());
+        assert_eq!(verdict(1_800, &[loss("power_cut", 0, 30.0, 79.0)]).violations.len(), 2, "neither cut lies in it");
     }
 
     #[test]
